@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's room: a state machine of queues, tasks and workers (queue.c) whose every change is a record, a journal that
+ * keeps the records (journal.c), the API over both (api.c) and one poll loop (serve.c).
+ *
+ * A turn.  serve reads what has come; for each whole request api asks queue, which changes the state at once and appends the
+ * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
+ * Live changes and replay go through one function, queue_apply.
+ *
+ * Order of use: tree, regex, match, queue, journal, auth, api, serve.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+#include "../labtasker.h"
+
+struct now {
+	int64_t wall, mono;
+};
+
+/* The seams (OURS 4): everything outside that journal and serve touch.  Tests hand in another. */
+struct os {
+	void *ctx;
+	int64_t (*wall)(void *ctx);
+	int64_t (*mono)(void *ctx);
+	void (*random)(void *ctx, void *p, size_t n);
+	/* files, by path; fds are the seam's own; results and errno as the system's */
+	int (*open)(void *ctx, const char *path, int flags, mode_t mode);
+	ssize_t (*read)(void *ctx, int fd, void *p, size_t n);
+	ssize_t (*write)(void *ctx, int fd, const void *p, size_t n);   /* may be short */
+	int (*truncate)(void *ctx, int fd, int64_t size);
+	int (*sync)(void *ctx, int fd);
+	int64_t (*seek)(void *ctx, int fd, int64_t off, int whence);
+	int (*close)(void *ctx, int fd);
+	int (*rename)(void *ctx, const char *from, const char *to);
+	int (*unlink)(void *ctx, const char *path);
+	int (*syncdir)(void *ctx, const char *dir);
+};
+extern const struct os os_real;   /* serve.c */
+
+/* ---- match.c: filters (SPEC 2) over JSON values, pure ------------------------------------------------------ */
+
+/* The document that a filter looks at: fields are asked for one by one, so that only what is used is made. */
+struct match;
+/* Compiles a MongoDB query document.  NULL with err.code 400 and a message that names the operator.  filter must outlive it.  Owned.
+ * times without zone mean UTC shifted by tz seconds (the server's local time). */
+struct match *match_new(const struct json *filter, struct err *e);
+void match_free(struct match *m);
+/* get(arg, name) gives the value of a top-level field, or NULL when it is missing; a time is a JSON_STR with tag TOML_DATETIME. */
+typedef const struct json *match_get(void *arg, struct str name);
+bool match_test(const struct match *m, match_get *get, void *arg);
+/* Order of two values as MongoDB sorts them (missing = NULL first): < 0, 0, > 0. */
+int match_compare(const struct json *a, const struct json *b);
+
+/* ---- queue.c: the state machine (SPEC 1.1-1.3), pure -------------------------------------------------------- */
+
+enum status { PENDING, RUNNING, SUCCESS, FAILED, CANCELLED, TASK_STATES };   /* tasks */
+enum wstatus { ACTIVE, SUSPENDED, CRASHED, WORKER_STATES };
+extern const char *const task_status[TASK_STATES], *const worker_status[WORKER_STATES];
+
+typedef unsigned char uuid[16];
+struct store;              /* all queues of a server */
+struct queue;
+struct task;
+struct worker;
+
+/* What a change did, for answers.  code 0 fine; else the HTTP status, msg the detail. */
+struct store *store_new(void);
+void store_free(struct store *s);
+/* The records of the turn so far: lines of PROTOCOL's journal section, each ending in a newline.  The journal takes them. */
+struct buf *store_turn(struct store *s, size_t *count);
+
+/* Replay: applies one record line (without newline) through the function that live changes use.  -1 with err: not a record. */
+int queue_apply(struct store *s, const char *line, size_t n, struct now now, struct err *e);
+void queue_loaded(struct store *s, struct now now, int64_t stopped_wall);   /* after replay: leases begin anew, run time used goes on */
+/* Compaction: appends records of the next entities after *cursor (0 = start) to b until max bytes; true when all are out.
+ * While a cursor is open (queue_dump_open .. queue_dump_close), changes to what is already out are also appended to the buffer given. */
+void queue_dump_open(struct store *s, struct buf *also);
+bool queue_dump(struct store *s, struct buf *b, size_t max);
+void queue_dump_close(struct store *s);
+uint64_t store_live(const struct store *s);                 /* bytes that a dump would take, about */
+
+struct queue *queue_find(struct store *s, struct str name_or_id);
+struct queue *queue_create(struct store *s, struct str name, const char *hash, const struct json *metadata, struct now now, struct err *e);
+struct queue_update {
+	struct str name;               /* p NULL: unchanged */
+	const char *hash;              /* NULL: unchanged */
+	const struct json *metadata;   /* NULL: unchanged; {} clears; else merged */
+};
+int queue_update(struct store *s, struct queue *q, const struct queue_update *u, struct now now, struct err *e);
+int queue_delete(struct store *s, struct queue *q, bool cascade, struct now now, struct err *e);
+const char *queue_hash(const struct queue *q);              /* the stored password hash */
+const char *queue_id(const struct queue *q);                /* 36 characters; lives as long as q */
+void queue_print(struct buf *b, const struct queue *q);     /* its members from "queue_id", with braces */
+
+struct submit {
+	struct str name;               /* p NULL: null */
+	const struct json *args, *metadata, *cmd;   /* NULL: absent */
+	double heartbeat_timeout;      /* NAN: null */
+	bool has_task_timeout;
+	int64_t task_timeout, max_retries, priority;
+	const unsigned char *key;      /* the idempotency key, or NULL: id is taken from fresh */
+	uuid fresh;                    /* a random id made by the caller */
+};
+/* The id of the task is put in *id, also on a replay of key.  -1: 400 conflict of keys, 409 key in use or deleted. */
+int queue_submit(struct store *s, struct queue *q, const struct submit *in, struct now now, uuid id, struct err *e);
+
+struct fetch {
+	bool has_worker;
+	uuid worker;
+	bool has_eta, start_heartbeat;
+	int64_t task_timeout;          /* from eta_max, rounded up; 0: unchanged */
+	double heartbeat_timeout;      /* 0 or NAN: unchanged */
+	const struct json *required;   /* list or NULL */
+	const struct match *filter;    /* or NULL */
+	const struct json *cmd;        /* or NULL */
+	const unsigned char *token;    /* the run's, or NULL */
+};
+/* 1 and *t, 0 nothing matches, -1 with err (400, 403, 404, 409). */
+int queue_fetch(struct store *s, struct queue *q, const struct fetch *in, struct now now, struct task **t, struct err *e);
+
+struct report {
+	enum status status;            /* SUCCESS, FAILED or CANCELLED */
+	bool has_worker;
+	struct str worker;             /* as it was given: any text */
+	const struct json *summary;    /* NULL: unchanged; {} clears; else merged */
+	const unsigned char *run;      /* the run token, or NULL */
+};
+int queue_report(struct store *s, struct queue *q, struct str id, const struct report *in, struct now now, struct err *e);
+int queue_heartbeat(struct store *s, struct queue *q, struct str id, struct str worker, const unsigned char *run, struct now now, struct err *e);
+/* One update of PUT tasks: an object already checked for types.  reset: reset_pending. */
+int queue_task_update(struct store *s, struct queue *q, const struct json *update, bool reset, const unsigned char *run, struct now now, struct task **t, struct err *e);
+int queue_task_delete(struct store *s, struct queue *q, struct str id, struct now now, struct err *e);
+struct task *queue_task(struct queue *q, struct str id);    /* NULL: none in this queue */
+void queue_task_print(struct buf *b, const struct task *t);   /* the task as the API shows it */
+/* Tasks that match, sorted, from offset, at most limit, printed into b as a JSON list.  How many, or -1 with err. */
+struct search {
+	struct str id, name, status;   /* p NULL or n 0: any */
+	const struct match *filter;
+	const struct json *sort;       /* [[field, 1|-1], ...] or NULL */
+	int64_t offset, limit;
+};
+int64_t queue_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e);
+
+struct worker *queue_worker(struct queue *q, struct str id);
+int queue_worker_create(struct store *s, struct queue *q, struct str name, const struct json *metadata, int64_t max_retries, const uuid id, struct now now, struct err *e);
+int queue_worker_set(struct store *s, struct queue *q, struct str id, enum wstatus st, struct now now, struct err *e);
+int queue_worker_delete(struct store *s, struct queue *q, struct str id, bool cascade, struct now now, struct err *e);
+void queue_worker_print(struct buf *b, const struct worker *w, const char *idkey);   /* idkey: "_id" or "worker_id" */
+int64_t queue_worker_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e);
+
+int64_t queue_due(const struct store *s);                   /* mono time of the next timeout, INT64_MAX when none */
+void queue_expire(struct store *s, struct now now);         /* fails all that is overdue */
+size_t queue_running(const struct store *s);                /* running tasks in all queues */
+
+/* ---- journal.c: what was acknowledged (OURS 3) --------------------------------------------------------------- */
+
+enum { SYNC_ALWAYS = 0, SYNC_NEVER = -1 };                  /* else: seconds between syncs */
+struct journal_opts {
+	const struct os *os;
+	const char *dir;
+	int sync;
+	bool repair;                   /* write what can be read to a new file, keep the old */
+};
+struct journal;
+/* Opens or makes dir/journal and replays it into *s (made here; owned by the caller).  -1 with err: damage names file, line, offset. */
+struct journal *journal_open(const struct journal_opts *o, struct store **s, struct err *e);
+void journal_close(struct journal *j);                      /* writes nothing; sync first with journal_flush */
+const char *journal_store_id(const struct journal *j);      /* the store's UUID */
+enum journal_mode { JOURNAL_FINE, JOURNAL_LOW, JOURNAL_REFUSE };   /* all changes / only ends of runs / none */
+enum journal_mode journal_mode(const struct journal *j);
+/* Ends a turn: writes the records in store_turn with a commit line, and syncs as asked.  0: on disk (as --sync says).  -1: nothing of
+ * the turn holds: the file was cut back and *s read again (all pointers into it are void); err says why. */
+int journal_commit(struct journal *j, struct store **s, struct now now, struct err *e);
+/* Between turns: a slice of compaction, a try to get out of a refusing mode, a late sync.  Returns the mono time of the next need. */
+int64_t journal_work(struct journal *j, struct store **s, struct now now);
+int journal_flush(struct journal *j, struct err *e);
+
+/* ---- auth.c: passwords ------------------------------------------------------------------------------------------ */
+
+struct auth;
+/* The hash to store for a password: $pbkdf2-sha256$29000$salt$sum as the reference stores it, made in slices like a check. */
+struct auth *auth_new(const struct os *os);
+void auth_free(struct auth *a);
+enum auth_answer { AUTH_OK, AUTH_WRONG, AUTH_LATER, AUTH_BUSY };
+/* Checks password against hash.  LATER: a job was put in the line for this peer; ask again when auth_work has finished something.
+ * BUSY: the line is full (503).  Once right, the same pair costs a keyed digest, compared in constant time. */
+enum auth_answer auth_check(struct auth *a, const char *hash, struct str password, uint64_t peer);
+/* Makes the hash of a new password; LATER as above, OK fills out (128). */
+enum auth_answer auth_hash(struct auth *a, struct str password, uint64_t peer, char *out);
+bool auth_pending(const struct auth *a);
+bool auth_work(struct auth *a, int64_t budget_us);          /* one slice; true when a job was finished */
+void auth_forget(struct auth *a, uint64_t peer);            /* the peer is gone */
+
+/* ---- api.c: requests to answers (SPEC 1, OURS 1) ------------------------------------------------------------------ */
+
+struct request {
+	struct str method, target, body;
+	const struct http *head;       /* for fields */
+	uint64_t peer;                 /* who, for auth */
+};
+struct answer {
+	int status;
+	struct buf head;               /* extra header lines, each ending in CR LF */
+	struct buf body;
+	const char *type;              /* content type; NULL: application/json */
+};
+enum api_result { API_DONE, API_LATER };   /* LATER: ask again with the same request when auth moved */
+struct api;
+struct api_opts {
+	const struct os *os;
+	struct store **store;
+	struct journal *journal;
+	struct auth *auth;
+	bool no_create;
+	double polling;                /* PERIODIC_TASK_INTERVAL */
+};
+struct api *api_new(const struct api_opts *o);
+void api_free(struct api *a);
+enum api_result api_handle(struct api *a, const struct request *r, struct now now, struct answer *out);
+
+/* ---- serve.c: the poll loop, the store's locks, server.json --------------------------------------------------------- */
+
+struct serve_opts {
+	const char *host, *port;       /* TCP, NULL host: none */
+	const char *unix_path;         /* NULL: none */
+	const char *root;              /* .labtasker */
+	const char *store;             /* directory; NULL: root */
+	const char *advertise;         /* URL for server.json; NULL: the bound address */
+	int sync;
+	bool repair, no_create, verbose;
+	bool local;                    /* started by a client: unix socket (else loopback), default queue, ends when idle */
+	int ready;                     /* fd that gets one byte once it listens; -1 */
+};
+/* Runs until SIGTERM, SIGINT or, when local, 60 s of nothing.  An exit status. */
+int serve_run(const struct serve_opts *o);
+
+#endif
