@@ -13,6 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+static int err_fill(struct err *e, int code, size_t pos, const char *fmt, va_list ap) PRINTF(4, 0);
+static void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
+static void say(const char *fmt, va_list ap) PRINTF(1, 0);
+
 static int
 err_fill(struct err *e, int code, size_t pos, const char *fmt, va_list ap)
 {
