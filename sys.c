@@ -537,4 +537,5 @@ sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *
 	dup2(fd < 0 ? 1 : fd, 2);
 	close_others(keep);
 	exit(fn(arg));
+	return -1;
 }

@@ -7,7 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, regex, match, queue, journal, auth, api, serve.
+ * Order of use: tree, regex, match, queue, journal, auth, api, conn, claim, serve.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -219,7 +219,34 @@ struct api *api_new(const struct api_opts *o);
 void api_free(struct api *a);
 enum api_result api_handle(struct api *a, const struct request *r, struct now now, struct answer *out);
 
-/* ---- serve.c: the poll loop, the store's locks, server.json --------------------------------------------------------- */
+/* ---- conn.c: one connection: bytes to requests, answers to bytes ---------------------------------------------------- */
+
+struct conn;
+struct conn *conn_new(struct net *net, uint64_t peer, struct now now);   /* takes net; owned */
+void conn_free(struct conn *c);
+/* Reads once, or goes on with a request that waited for auth, and answers every whole request into its own buffer. */
+void conn_input(struct conn *c, struct api *api, struct now now);
+void conn_resume(struct conn *c, struct api *api, struct now now);
+bool conn_waits(const struct conn *c);                      /* a request of its waits for auth */
+bool conn_stalled(const struct conn *c);                    /* it has requests that wait for room: conn_resume */
+void conn_settle(struct conn *c, bool held, const char *why);   /* the turn is on disk; or is not: its answers become 503 */
+bool conn_flush(struct conn *c, struct now now);            /* sends what is settled; false: over, free it */
+short conn_want(const struct conn *c);
+int conn_fd(const struct conn *c);
+uint64_t conn_peer(const struct conn *c);
+int64_t conn_deadline(const struct conn *c);                /* mono time at which it is given up; INT64_MAX: never */
+int64_t conn_idle(const struct conn *c);                    /* mono time since which nothing is asked; INT64_MAX: it is busy */
+
+/* ---- claim.c: who serves a store: its locks and server.json (OURS 2) ------------------------------------------------- */
+
+struct claim;
+/* Locks dir (made when missing) by fcntl and by the file "owner".  A holder that is ending is waited for.  NULL with err.  Owned. */
+struct claim *claim_take(const char *dir, struct err *e);
+int claim_publish(struct claim *c, const char *url, const char *store_id, struct err *e);   /* writes server.json */
+void claim_withdraw(struct claim *c);                       /* removes server.json; the locks stay */
+void claim_release(struct claim *c);                        /* removes owner, unlocks, frees */
+
+/* ---- serve.c: the poll loop ------------------------------------------------------------------------------------------- */
 
 struct serve_opts {
 	const char *host, *port;       /* TCP, NULL host: none */

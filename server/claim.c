@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who serves a store.  Only the holder of both locks writes in the store's directory:
+ *   lock         locked by fcntl while the server lives; says which process of this host holds it
+ *   owner        {"host","pid","start"}: fcntl locks do not cross every shared file system, a file does
+ *   server.json  {"version","url","host","pid","store"}: where it listens; there only while it does
+ * An end takes away server.json, then (serve) the socket, then owner, then the lock; so a starter that finds the lock held and
+ * no server.json waits for a moment.
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct claim {
+	char *owner, *json;
+	int lock;
+};
+
+enum { ENDING = 10 };   /* seconds that a server has to end, or a starting one to publish its address */
+
+static char *
+member(const struct json_doc *d, const char *key)
+{
+	const struct json *v = d ? json_gets(d->root, key) : NULL;
+
+	return xstrdup(v && v->type == JSON_STR ? v->s : "");
+}
+
+static struct json_doc *
+read_json(const char *path)
+{
+	struct buf b = {0};
+	struct json_doc *d = NULL;
+	struct err e = {0};
+
+	if (!sys_slurp(path, 64 << 10, &b, &e))
+		d = json_parse(b.p, b.len, &e);
+	buf_free(&b);
+	return d;
+}
+
+/* The fcntl lock.  -1 with err when another server keeps it. */
+static int
+take_lock(const struct claim *c, const char *path, struct err *e)
+{
+	int64_t end = sys_mono() + (int64_t)ENDING * 1000000;
+
+	for (;;) {
+		struct err why = {0};
+		pid_t holder = 0;
+		int fd = sys_lock(path, 0, &holder, &why);
+		struct json_doc *d;
+		char *url;
+
+		if (fd >= 0)
+			return fd;
+		if (why.code != EAGAIN)
+			return err_set(e, EXIT_REFUSED, "%s: no lock: a store must be on a file system that has them", why.msg);
+		d = read_json(c->json);
+		url = member(d, "url");
+		json_free(d);
+		if (*url || sys_mono() >= end)
+			err_set(e, EXIT_REFUSED, "%s: process %ld serves this store%s%s: use that server, or end it first", path,
+			    (long)holder, *url ? " at " : "", url);
+		free(url);
+		if (e->code)
+			return -1;
+		poll(NULL, 0, 20);
+	}
+}
+
+/* The file for file systems whose locks stay on one host.  We hold the lock of this host, so an owner of this host is dead. */
+static int
+take_owner(const struct claim *c, struct err *e)
+{
+	struct json_doc *d = read_json(c->owner);
+	char *host = member(d, "host");
+	struct buf b = {0};
+	char when[32];
+	int rc = -1;
+
+	json_free(d);
+	if (*host && strcmp(host, sys_host())) {
+		err_set(e, EXIT_REFUSED, "%s: served from host %s: there, `labtasker serve --advertise URL` lets this host join; "
+		    "once that host is known to be dead, remove the file", c->owner, host);
+		goto out;
+	}
+	date_iso(when, sys_wall());
+	buf_adds(&b, "{\"host\":");
+	json_putstr(&b, str_of(sys_host()), 0);
+	buf_printf(&b, ",\"pid\":%ld,\"start\":\"%s\"}\n", (long)getpid(), when);
+	rc = sys_replace(c->owner, b.p, b.len, 0600, e);
+	if (rc < 0)
+		e->code = EXIT_REFUSED;
+	buf_free(&b);
+out:
+	free(host);
+	return rc;
+}
+
+struct claim *
+claim_take(const char *dir, struct err *e)
+{
+	struct claim *c;
+	char *path;
+
+	if (sys_mkdirs(dir, 0700, e) < 0) {
+		e->code = EXIT_REFUSED;
+		return NULL;
+	}
+	c = xcalloc(1, sizeof *c);
+	path = xprintf("%s/lock", dir);
+	c->owner = xprintf("%s/owner", dir);
+	c->json = xprintf("%s/server.json", dir);
+	c->lock = take_lock(c, path, e);
+	free(path);
+	if (c->lock >= 0 && !take_owner(c, e)) {
+		unlink(c->json);   /* left by a server that was killed */
+		return c;
+	}
+	if (c->lock >= 0)
+		close(c->lock);
+	free(c->owner);
+	free(c->json);
+	free(c);
+	return NULL;
+}
+
+int
+claim_publish(struct claim *c, const char *url, const char *store_id, struct err *e)
+{
+	struct buf b = {0};
+	int rc;
+
+	buf_adds(&b, "{\"version\":\"" LABTASKER_VERSION "\",\"url\":");
+	json_putstr(&b, str_of(url), 0);
+	buf_adds(&b, ",\"host\":");
+	json_putstr(&b, str_of(sys_host()), 0);
+	buf_printf(&b, ",\"pid\":%ld,\"store\":\"%s\"}\n", (long)getpid(), store_id);
+	rc = sys_replace(c->json, b.p, b.len, 0600, e);
+	buf_free(&b);
+	return rc;
+}
+
+void
+claim_withdraw(struct claim *c)
+{
+	unlink(c->json);
+}
+
+void
+claim_release(struct claim *c)
+{
+	unlink(c->owner);
+	close(c->lock);
+	free(c->owner);
+	free(c->json);
+	free(c);
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection.  Its bytes come in as they please; every whole request is handed to api at once and its answer is put
+ * behind the ones before it, so that answers leave in the order of the requests however deeply they are pipelined.  Answers
+ * of the turn are held back until conn_settle; when the turn could not be kept, all of them become 503.
+ *
+ * A request that lies whole in the input buffer is handled without a copy.  One that does not is moved aside, head and body.
+ */
+#include "server.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	READ = 32 << 10,          /* one read a turn: nobody is kept waiting by a peer that sends much */
+	BACKLOG = 256 << 10,      /* unsent answers beyond which no more requests are taken */
+	SLOW = 30,                /* seconds for a request to come whole, and for a reader to take something */
+	LINGER = 2,               /* seconds that a peer has to see our end of the stream */
+	KEEP = 64 << 10           /* a buffer larger than this is given back when it is empty */
+};
+
+struct conn {
+	struct net *net;
+	uint64_t peer;
+	struct http http;
+	struct buf in, out;
+	size_t used;              /* bytes of in that are done with */
+	struct buf head, body;    /* of a request that did not come in one piece */
+	struct str piece;         /* its body, while that is one piece of in */
+	size_t back;              /* from the head that still lies in in to used; 0: none, or moved aside */
+	bool inside;              /* between a head and its end */
+	bool waits;               /* the request waits for auth */
+	bool stalled;             /* in holds requests that were not looked at, for out was full */
+	bool eof, closing;        /* the peer sends no more / we close when out is empty */
+	bool linger;              /* all is sent; what still comes is dropped, so that a reset does not overtake our answer */
+	size_t settled, answers;  /* bytes of out that may leave; answers behind them */
+	int64_t since;            /* mono: the last time something moved */
+};
+
+struct conn *
+conn_new(struct net *net, uint64_t peer, struct now now)
+{
+	struct conn *c = xcalloc(1, sizeof *c);
+
+	c->net = net;
+	c->peer = peer;
+	c->since = now.mono;
+	http_init(&c->http, false);
+	return c;
+}
+
+void
+conn_free(struct conn *c)
+{
+	net_close(c->net);
+	buf_free(&c->in);
+	buf_free(&c->out);
+	buf_free(&c->head);
+	buf_free(&c->body);
+	free(c);
+}
+
+int
+conn_fd(const struct conn *c)
+{
+	return net_fd(c->net);
+}
+
+uint64_t
+conn_peer(const struct conn *c)
+{
+	return c->peer;
+}
+
+bool
+conn_waits(const struct conn *c)
+{
+	return c->waits;
+}
+
+bool
+conn_stalled(const struct conn *c)
+{
+	return c->stalled;
+}
+
+static bool
+full(const struct conn *c)
+{
+	return c->out.len > BACKLOG;
+}
+
+short
+conn_want(const struct conn *c)
+{
+	bool reading = c->linger || (!c->eof && !c->closing && !c->waits && !full(c));
+	short want = 0;
+
+	if (reading)
+		want |= net_want(c->net, false);
+	if (c->settled)
+		want |= net_want(c->net, true);
+	return want;
+}
+
+int64_t
+conn_deadline(const struct conn *c)
+{
+	bool busy = c->out.len || c->inside || c->in.len > c->used;
+
+	if (c->linger)
+		return c->since + (int64_t)LINGER * 1000000;
+	return busy && !c->waits ? c->since + (int64_t)SLOW * 1000000 : INT64_MAX;
+}
+
+int64_t
+conn_idle(const struct conn *c)
+{
+	return c->out.len || c->inside || c->waits || c->in.len > c->used ? INT64_MAX : c->since;
+}
+
+/* The head of an answer.  The date changes once a second and is made as often. */
+static void
+put_head(struct conn *c, int status, const char *type, size_t length, int64_t wall, struct str extra)
+{
+	static const char *const days[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
+	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	static int64_t made = INT64_MIN;
+	static char date[48];
+	int64_t now = wall / 1000000, year;
+	int month, day;
+
+	if (now != made) {
+		int64_t n = now >= 0 ? now / 86400 : -1, s = now >= 0 ? now % 86400 : 0;
+
+		date_civil(n, &year, &month, &day);
+		snprintf(date, sizeof date, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[(n % 7 + 7) % 7], day,
+		    months[month - 1], (int)year, (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+		made = now;
+	}
+	buf_adds(&c->out, "HTTP/1.1 ");
+	buf_addint(&c->out, status);
+	buf_addc(&c->out, ' ');
+	buf_adds(&c->out, http_reason(status));
+	buf_adds(&c->out, "\r\n");
+	buf_adds(&c->out, date);
+	if (type) {
+		buf_adds(&c->out, "Content-Type: ");
+		buf_adds(&c->out, type);
+		buf_adds(&c->out, "\r\n");
+	}
+	if (status != 204) {
+		buf_adds(&c->out, "Content-Length: ");
+		buf_addint(&c->out, (int64_t)length);
+		buf_adds(&c->out, "\r\n");
+	}
+	if (c->closing)
+		buf_adds(&c->out, "Connection: close\r\n");
+	else if (!c->http.minor)
+		buf_adds(&c->out, "Connection: keep-alive\r\n");
+	buf_add(&c->out, extra.p, extra.n);
+	buf_adds(&c->out, "\r\n");
+}
+
+static void
+refuse(struct conn *c, int status, const char *why, int64_t wall)
+{
+	struct buf text = {0};
+
+	buf_adds(&text, "{\"detail\":");
+	json_putstr(&text, str_of(why), 0);
+	buf_addc(&text, '}');
+	put_head(c, status, "application/json", text.len, wall, (struct str){status == 503 ? "Retry-After: 1\r\n" : "", status == 503 ? 16 : 0});
+	buf_add(&c->out, text.p, text.len);
+	buf_free(&text);
+	c->answers++;
+}
+
+static void
+move(struct str *s, const char *from, const char *to)
+{
+	s->p = to + (s->p - from);
+}
+
+/* in is about to change while a request is half there: takes its head and body aside. */
+static void
+set_aside(struct conn *c)
+{
+	const char *from = c->in.p + c->used - c->back;
+
+	if (c->back) {
+		buf_clear(&c->head);
+		buf_add(&c->head, from, c->back);
+		move(&c->http.method, from, c->head.p);
+		move(&c->http.target, from, c->head.p);
+		for (size_t i = 0; i < c->http.nfield; i++) {
+			move(&c->http.field[i].name, from, c->head.p);
+			move(&c->http.field[i].value, from, c->head.p);
+		}
+		c->back = 0;
+	}
+	if (c->piece.n)
+		buf_add(&c->body, c->piece.p, c->piece.n);
+	c->piece = (struct str){0};
+}
+
+/* The request is whole: its answer goes behind the others, or it waits. */
+static void
+handle(struct conn *c, struct api *api, struct now now)
+{
+	struct request r = {.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer};
+	static struct answer a;   /* its buffers live on from answer to answer */
+
+	r.body = c->piece.n ? c->piece : (struct str){c->body.p, c->body.len};
+	a.status = 0;
+	a.type = "application/json";
+	buf_clear(&a.head);
+	buf_clear(&a.body);
+	c->waits = api_handle(api, &r, now, &a) == API_LATER;
+	if (c->waits)
+		return;
+	if (c->http.close)
+		c->closing = true;
+	put_head(c, a.status, a.type ? a.type : "application/json", a.body.len, now.wall, (struct str){a.head.p, a.head.len});
+	buf_add(&c->out, a.body.p, a.body.len);
+	c->answers++;
+	c->inside = false;
+	c->back = 0;
+	c->piece = (struct str){0};
+	buf_clear(&c->body);
+	if (c->body.cap > KEEP)
+		buf_free(&c->body);
+	if (a.body.cap > 1 << 20)
+		buf_free(&a.body);
+}
+
+static void
+body_piece(struct conn *c, struct str data)
+{
+	if (!c->piece.n && !c->body.len && data.p >= c->in.p && data.p < c->in.p + c->in.len) {
+		c->piece = data;
+		return;
+	}
+	if (c->piece.n)
+		buf_add(&c->body, c->piece.p, c->piece.n);
+	c->piece = (struct str){0};
+	buf_add(&c->body, data.p, data.n);
+}
+
+/* Everything that in holds, until it is used up, a request waits, or the peer takes its answers too slowly. */
+static void
+parse(struct conn *c, struct api *api, struct now now)
+{
+	c->stalled = false;
+	while (!c->waits && !c->closing) {
+		struct err e = {0};
+		struct str data = {0};
+		size_t n = 0;
+		enum http_event ev;
+
+		c->stalled = full(c);
+		if (c->stalled)
+			return;
+		ev = http_next(&c->http, c->in.p + c->used, c->in.len - c->used, &n, &data, &e);
+		c->used += n;
+		switch (ev) {
+		case HTTP_HEADERS:
+			c->inside = true;
+			c->back = n;
+			if (c->http.expect && c->used == c->in.len)
+				buf_adds(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+			break;
+		case HTTP_DATA:
+			c->back += c->back ? n : 0;
+			body_piece(c, data);
+			break;
+		case HTTP_END:
+			c->back += c->back ? n : 0;
+			handle(c, api, now);
+			break;
+		case HTTP_BAD:
+			c->closing = true;
+			refuse(c, e.code, e.msg, now.wall);
+			break;
+		case HTTP_MORE:
+			c->back += c->back ? n : 0;
+			return;
+		}
+	}
+}
+
+/* Drops what is used.  Pointers into in are moved aside first. */
+static void
+tidy(struct conn *c)
+{
+	if (c->waits || !c->used)
+		return;
+	if (c->inside)
+		set_aside(c);
+	buf_drop(&c->in, c->used);
+	c->used = 0;
+	if (!c->in.len && c->in.cap > KEEP)
+		buf_free(&c->in);
+}
+
+void
+conn_input(struct conn *c, struct api *api, struct now now)
+{
+	ssize_t n;
+
+	buf_reserve(&c->in, READ);
+	n = net_read(c->net, c->in.p + c->in.len, READ);
+	if (n == NET_AGAIN)
+		return;
+	if (c->linger) {
+		c->eof = n <= 0;
+		return;
+	}
+	c->since = now.mono;
+	if (n <= 0) {
+		c->eof = true;
+		if (n < 0 || c->inside || !c->out.len)
+			c->closing = true;
+		return;
+	}
+	c->in.len += (size_t)n;
+	c->in.p[c->in.len] = 0;
+	parse(c, api, now);
+	tidy(c);
+}
+
+void
+conn_resume(struct conn *c, struct api *api, struct now now)
+{
+	if (c->waits) {
+		handle(c, api, now);
+		if (c->waits)
+			return;
+		c->since = now.mono;
+	}
+	parse(c, api, now);
+	tidy(c);
+}
+
+void
+conn_settle(struct conn *c, bool held, const char *why)
+{
+	if (!held) {
+		size_t n = c->answers;
+
+		c->out.len = c->settled;
+		while (n--)
+			refuse(c, 503, why, sys_wall());
+	}
+	c->settled = c->out.len;
+	c->answers = 0;
+}
+
+bool
+conn_flush(struct conn *c, struct now now)
+{
+	size_t sent = 0;
+	ssize_t n = 0;
+
+	while (sent < c->settled) {
+		n = net_write(c->net, c->out.p + sent, c->settled - sent);
+		if (n <= 0)
+			break;
+		sent += (size_t)n;
+	}
+	if (n == -1)
+		return false;
+	if (sent) {
+		c->since = now.mono;
+		buf_drop(&c->out, sent);
+		c->settled -= sent;
+		if (!c->out.len && c->out.cap > KEEP)
+			buf_free(&c->out);
+	}
+	if (c->out.len || c->waits || c->stalled || !(c->closing || c->eof))
+		return true;
+	if (c->eof || c->linger)
+		return !c->eof;
+	c->linger = true;
+	c->since = now.mono;
+	c->used = c->in.len = 0;
+	return !shutdown(net_fd(c->net), SHUT_WR);
+}
