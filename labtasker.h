@@ -395,6 +395,10 @@ struct call {
 struct call *call_new(enum api api);                        /* owned */
 void call_free(struct call *c);                             /* not while a client holds it: client_cancel first */
 
+/* Makes the directory root for the local queue (OURS 2): 0700, with password (0600, 32 random characters, made once and
+ * atomically) and .gitignore.  What is there stays. */
+int client_home(const char *root, struct err *e);
+
 struct client_opts {
 	struct conf *conf;
 	bool create;           /* this command may make .labtasker/ and its queue (OURS 2) */

@@ -34,6 +34,7 @@ struct conn {
 	bool inside;              /* between a head and its end */
 	bool waits;               /* the request waits for auth */
 	bool stalled;             /* in holds requests that were not looked at, for out was full */
+	bool log;                 /* a line for every request */
 	bool eof, closing;        /* the peer sends no more / we close when out is empty */
 	bool linger;              /* all is sent; what still comes is dropped, so that a reset does not overtake our answer */
 	size_t settled, answers;  /* bytes of out that may leave; answers behind them */
@@ -41,12 +42,13 @@ struct conn {
 };
 
 struct conn *
-conn_new(struct net *net, uint64_t peer, struct now now)
+conn_new(struct net *net, uint64_t peer, bool log, struct now now)
 {
 	struct conn *c = xcalloc(1, sizeof *c);
 
 	c->net = net;
 	c->peer = peer;
+	c->log = log;
 	c->since = now.mono;
 	http_init(&c->http, false);
 	return c;
@@ -209,7 +211,7 @@ set_aside(struct conn *c)
 
 /* The request is whole: its answer goes behind the others, or it waits. */
 static void
-handle(struct conn *c, struct api *api, struct now now)
+handle(struct conn *c, struct rest *api, struct now now)
 {
 	struct request r = {.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer};
 	static struct answer a;   /* its buffers live on from answer to answer */
@@ -224,6 +226,8 @@ handle(struct conn *c, struct api *api, struct now now)
 		return;
 	if (c->http.close)
 		c->closing = true;
+	if (c->log)
+		warn("%.*s %.*s %d %lu", (int)r.method.n, r.method.p, (int)r.target.n, r.target.p, a.status, (unsigned long)a.body.len);
 	put_head(c, a.status, a.type ? a.type : "application/json", a.body.len, now.wall, (struct str){a.head.p, a.head.len});
 	buf_add(&c->out, a.body.p, a.body.len);
 	c->answers++;
@@ -252,7 +256,7 @@ body_piece(struct conn *c, struct str data)
 
 /* Everything that in holds, until it is used up, a request waits, or the peer takes its answers too slowly. */
 static void
-parse(struct conn *c, struct api *api, struct now now)
+parse(struct conn *c, struct rest *api, struct now now)
 {
 	c->stalled = false;
 	while (!c->waits && !c->closing) {
@@ -307,7 +311,7 @@ tidy(struct conn *c)
 }
 
 void
-conn_input(struct conn *c, struct api *api, struct now now)
+conn_input(struct conn *c, struct rest *api, struct now now)
 {
 	ssize_t n;
 
@@ -333,7 +337,7 @@ conn_input(struct conn *c, struct api *api, struct now now)
 }
 
 void
-conn_resume(struct conn *c, struct api *api, struct now now)
+conn_resume(struct conn *c, struct rest *api, struct now now)
 {
 	if (c->waits) {
 		handle(c, api, now);

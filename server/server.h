@@ -206,7 +206,7 @@ struct answer {
 	const char *type;              /* content type; NULL: application/json */
 };
 enum api_result { API_DONE, API_LATER };   /* LATER: ask again with the same request when auth moved */
-struct api;
+struct rest;              /* the API of one server */
 struct api_opts {
 	const struct os *os;
 	struct store **store;
@@ -215,18 +215,18 @@ struct api_opts {
 	bool no_create;
 	double polling;                /* PERIODIC_TASK_INTERVAL */
 };
-struct api *api_new(const struct api_opts *o);
-void api_free(struct api *a);
-enum api_result api_handle(struct api *a, const struct request *r, struct now now, struct answer *out);
+struct rest *api_new(const struct api_opts *o);
+void api_free(struct rest *a);
+enum api_result api_handle(struct rest *a, const struct request *r, struct now now, struct answer *out);
 
 /* ---- conn.c: one connection: bytes to requests, answers to bytes ---------------------------------------------------- */
 
 struct conn;
-struct conn *conn_new(struct net *net, uint64_t peer, struct now now);   /* takes net; owned */
+struct conn *conn_new(struct net *net, uint64_t peer, bool log, struct now now);   /* takes net; log: a line a request; owned */
 void conn_free(struct conn *c);
 /* Reads once, or goes on with a request that waited for auth, and answers every whole request into its own buffer. */
-void conn_input(struct conn *c, struct api *api, struct now now);
-void conn_resume(struct conn *c, struct api *api, struct now now);
+void conn_input(struct conn *c, struct rest *api, struct now now);
+void conn_resume(struct conn *c, struct rest *api, struct now now);
 bool conn_waits(const struct conn *c);                      /* a request of its waits for auth */
 bool conn_stalled(const struct conn *c);                    /* it has requests that wait for room: conn_resume */
 void conn_settle(struct conn *c, bool held, const char *why);   /* the turn is on disk; or is not: its answers become 503 */
@@ -256,6 +256,7 @@ struct serve_opts {
 	const char *advertise;         /* URL for server.json; NULL: the bound address */
 	int sync;
 	bool repair, no_create, verbose;
+	double polling;                /* PERIODIC_TASK_INTERVAL, seconds */
 	bool local;                    /* started by a client: unix socket (else loopback), default queue, ends when idle */
 	int ready;                     /* fd that gets one byte once it listens; -1 */
 };

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The poll loop.  A turn: wait; fail what is overdue; take what has come and answer it into buffers; put the turn's records on
+ * disk with one sync; send.  No answer leaves before the sync that makes it true, and all requests that came in one turn share it.
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	LISTENERS = 8,
+	SPARE_FDS = 12,       /* journal, its new file, locks, pipes, standard streams */
+	ACCEPTS = 64,         /* connections taken a turn */
+	IDLE = 60,            /* seconds without anybody after which a server that a client started ends */
+	AUTH_SLICE = 1000,    /* microseconds */
+	GOODBYE = 1           /* seconds that unsent answers have at the end */
+};
+
+struct server {
+	const struct serve_opts *opts;
+	char *dir;            /* of the store */
+	struct claim *claim;
+	struct journal *journal;
+	struct store *store;
+	struct auth *auth;
+	struct rest *api;
+	int listener[LISTENERS], listeners;
+	char socket[108];     /* of the Unix listener, "" none */
+	int port;
+	struct conn **conn;
+	struct pollfd *poll;
+	size_t conns, cap, max;
+	uint64_t serial;
+	int64_t quiet;        /* mono: since when nobody is here */
+	int64_t paused;       /* mono: until when nobody is accepted, for want of descriptors */
+	int64_t work;         /* mono: when the journal has something to do */
+	bool trouble;         /* changes are refused; that was said */
+};
+
+static int wake[2] = {-1, -1};
+
+static void
+on_signal(int sig)
+{
+	int keep = errno;
+	char c = (char)sig;
+
+	if (write(wake[1], &c, 1) < 0)
+		errno = keep;   /* full: it holds a signal already */
+	errno = keep;
+}
+
+/* ---- the seams as they really are ---- */
+
+static int64_t
+real_wall(void *ctx)
+{
+	(void)ctx;
+	return sys_wall();
+}
+
+static int64_t
+real_mono(void *ctx)
+{
+	(void)ctx;
+	return sys_mono();
+}
+
+static void
+real_random(void *ctx, void *p, size_t n)
+{
+	(void)ctx;
+	sys_random(p, n);
+}
+
+static int
+real_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	int fd = open(path, flags | O_NOCTTY, mode);
+
+	(void)ctx;
+	if (fd >= 0)
+		sys_cloexec(fd);
+	return fd;
+}
+
+static ssize_t
+real_read(void *ctx, int fd, void *p, size_t n)
+{
+	(void)ctx;
+	return sys_read(fd, p, n);
+}
+
+static ssize_t
+real_write(void *ctx, int fd, const void *p, size_t n)
+{
+	(void)ctx;
+	return write(fd, p, n);
+}
+
+static int
+real_truncate(void *ctx, int fd, int64_t size)
+{
+	(void)ctx;
+	return ftruncate(fd, (off_t)size);
+}
+
+static int
+real_sync(void *ctx, int fd)
+{
+	(void)ctx;
+	return sys_datasync(fd);
+}
+
+static int64_t
+real_seek(void *ctx, int fd, int64_t off, int whence)
+{
+	(void)ctx;
+	return lseek(fd, (off_t)off, whence);
+}
+
+static int
+real_close(void *ctx, int fd)
+{
+	(void)ctx;
+	return close(fd);
+}
+
+static int
+real_rename(void *ctx, const char *from, const char *to)
+{
+	(void)ctx;
+	return rename(from, to);
+}
+
+static int
+real_unlink(void *ctx, const char *path)
+{
+	(void)ctx;
+	return unlink(path);
+}
+
+static int
+real_syncdir(void *ctx, const char *dir)
+{
+	(void)ctx;
+	return sys_syncdir(dir);
+}
+
+const struct os os_real = {
+	.wall = real_wall, .mono = real_mono, .random = real_random, .open = real_open, .read = real_read, .write = real_write,
+	.truncate = real_truncate, .sync = real_sync, .seek = real_seek, .close = real_close, .rename = real_rename,
+	.unlink = real_unlink, .syncdir = real_syncdir,
+};
+
+static struct now
+time_now(void)
+{
+	return (struct now){sys_wall(), sys_mono()};
+}
+
+/* ---- beginning ---- */
+
+static int
+listen_unix(struct server *s, const char *path, struct err *e)
+{
+	int fd = net_listen_unix(path, e);
+
+	if (fd < 0)
+		return -1;
+	snprintf(s->socket, sizeof s->socket, "%s", path);
+	s->listener[s->listeners++] = fd;
+	return 0;
+}
+
+static int
+listen_tcp(struct server *s, const char *host, const char *port, struct err *e)
+{
+	int n = net_listen(host, port, s->listener + s->listeners, LISTENERS - s->listeners, &s->port, e);
+
+	if (n < 0)
+		return -1;
+	s->listeners += n;
+	return 0;
+}
+
+/* A server that a client started listens where the directory's mode is the gate; where no socket can be, on loopback. */
+static int
+listen_local(struct server *s, struct err *e)
+{
+	struct err why = {0};
+	char path[108];
+
+	if (!net_unix_path(s->opts->root, path, sizeof path) && !listen_unix(s, path, &why))
+		return 0;
+	return listen_tcp(s, "127.0.0.1", "0", e);
+}
+
+static int
+listen_all(struct server *s, struct err *e)
+{
+	const struct serve_opts *o = s->opts;
+
+	if (o->local)
+		return listen_local(s, e);
+	if (o->unix_path && listen_unix(s, o->unix_path, e) < 0)
+		return -1;
+	return o->host ? listen_tcp(s, o->host, o->port, e) : 0;
+}
+
+/* The URL of server.json. Owned. */
+static char *
+own_url(const struct server *s)
+{
+	const struct serve_opts *o = s->opts;
+	const char *host = o->local || !o->host ? "127.0.0.1" : o->host;
+	bool any = !*host || !strcmp(host, "0.0.0.0") || !strcmp(host, "::") || !strcmp(host, "*");
+
+	if (o->advertise)
+		return xstrdup(o->advertise);
+	if (s->port) {
+		host = any ? sys_host() : host;
+		return xprintf(strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, s->port);
+	}
+	if (s->socket[0] != '/') {
+		char cwd[4096];
+
+		if (getcwd(cwd, sizeof cwd))
+			return xprintf("unix:%s/%s", cwd, s->socket);
+	}
+	return xprintf("unix:%s", s->socket);
+}
+
+/* Hashes or checks a password here and now; nobody is connected yet. */
+static enum auth_answer
+password_now(struct server *s, const char *hash, struct str password, char *out)
+{
+	enum auth_answer a;
+
+	for (;;) {
+		a = hash ? auth_check(s->auth, hash, password, 0) : auth_hash(s->auth, password, 0, out);
+		if (a != AUTH_LATER)
+			return a;
+		auth_work(s->auth, 1000000);
+	}
+}
+
+/* The queue of a store that lies in the root: `default` with the password of the file beside it. */
+static int
+own_queue(struct server *s, struct err *e)
+{
+	struct queue *q = queue_find(s->store, str_of("default"));
+	struct queue_update u = {0};
+	struct buf pw = {0};
+	char *path = xprintf("%s/password", s->opts->root), hash[128];
+	int rc = sys_slurp(path, 4096, &pw, e);
+
+	free(path);
+	while (pw.len && (pw.p[pw.len - 1] == '\n' || pw.p[pw.len - 1] == '\r'))
+		pw.len--;
+	if (rc < 0 || (q && password_now(s, queue_hash(q), (struct str){pw.p, pw.len}, NULL) == AUTH_OK))
+		goto out;
+	password_now(s, NULL, (struct str){pw.p, pw.len}, hash);
+	u.hash = hash;
+	if (q ? queue_update(s->store, q, &u, time_now(), e) < 0 : !queue_create(s->store, str_of("default"), hash, NULL, time_now(), e))
+		rc = -1;
+	else
+		rc = journal_commit(s->journal, &s->store, time_now(), e);
+out:
+	buf_free(&pw);
+	return rc;
+}
+
+static bool
+same_dir(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+static int
+open_store(struct server *s, struct err *e)
+{
+	const struct serve_opts *o = s->opts;
+	struct journal_opts jo = {.os = &os_real, .dir = s->dir, .sync = o->sync, .repair = o->repair};
+	struct api_opts ao = {.os = &os_real, .store = &s->store, .no_create = o->no_create, .polling = o->polling};
+
+	s->journal = journal_open(&jo, &s->store, e);
+	if (!s->journal)
+		return -1;
+	s->auth = auth_new(&os_real);
+	ao.journal = s->journal;
+	ao.auth = s->auth;
+	s->api = api_new(&ao);
+	if (!same_dir(s->dir, o->root))
+		return 0;
+	if (client_home(o->root, e) < 0)
+		return -1;
+	return own_queue(s, e);
+}
+
+static void
+set_limits(struct server *s)
+{
+	struct rlimit r = {0};
+
+	if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+		getrlimit(RLIMIT_NOFILE, &r);
+	}
+	s->max = r.rlim_cur > 100000 ? 100000 : r.rlim_cur > SPARE_FDS + 4 ? (size_t)r.rlim_cur - SPARE_FDS : 4;
+}
+
+static int
+begin(struct server *s, struct err *e)
+{
+	const struct serve_opts *o = s->opts;
+	struct sigaction sa = {.sa_handler = on_signal};
+	char *url;
+	int rc;
+
+	sigemptyset(&sa.sa_mask);
+	if (sys_pipe(wake) < 0)
+		return err_set(e, EXIT_REFUSED, "pipe: %s", strerror(errno));
+	sys_nonblock(wake[0], true);
+	sys_nonblock(wake[1], true);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	set_limits(s);
+	s->claim = claim_take(s->dir, e);
+	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0)
+		return -1;
+	url = own_url(s);
+	rc = claim_publish(s->claim, url, journal_store_id(s->journal), e);
+	if (!rc && !o->local)
+		warn("serving %s at %s (process %ld)", s->dir, url, (long)getpid());
+	free(url);
+	return rc;
+}
+
+/* ---- connections ---- */
+
+/* Who is connected, for auth: an address from outside, else each connection for itself. */
+static uint64_t
+peer_of(struct server *s, int fd)
+{
+	struct sockaddr_storage a;
+	socklen_t n = sizeof a;
+	uint64_t h = 0xcbf29ce484222325u;
+	const unsigned char *p = NULL;
+	size_t len = 0;
+
+	if (!getpeername(fd, (struct sockaddr *)&a, &n) && a.ss_family == AF_INET) {
+		p = (unsigned char *)&((struct sockaddr_in *)&a)->sin_addr;
+		len = *p == 127 ? 0 : 4;
+	} else if (a.ss_family == AF_INET6) {
+		p = (unsigned char *)&((struct sockaddr_in6 *)&a)->sin6_addr;
+		len = 8;   /* a peer has a whole /64 */
+	}
+	if (!len)
+		return ++s->serial;
+	while (len--)
+		h = (h ^ *p++) * 0x100000001b3u;
+	return h | (uint64_t)1 << 63;
+}
+
+static void
+drop(struct server *s, size_t i)
+{
+	auth_forget(s->auth, conn_peer(s->conn[i]));
+	conn_free(s->conn[i]);
+	s->conn[i] = s->conn[--s->conns];
+}
+
+/* Room for one more where all descriptors are used: the connection that has been silent the longest goes. */
+static bool
+make_room(struct server *s, struct now now)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 1; i < s->conns; i++)
+		if (conn_idle(s->conn[i]) < conn_idle(s->conn[oldest]))
+			oldest = i;
+	if (!s->conns || conn_idle(s->conn[oldest]) > now.mono - 1000000)
+		return false;
+	drop(s, oldest);
+	return true;
+}
+
+static void
+take(struct server *s, int listener, struct now now)
+{
+	for (int i = 0; i < ACCEPTS; i++) {
+		int fd;
+
+		if (s->conns >= s->max && !make_room(s, now)) {
+			s->paused = now.mono + 100000;
+			return;
+		}
+		fd = accept(listener, NULL, NULL);
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				s->paused = now.mono + 100000;
+			return;
+		}
+		sys_cloexec(fd);
+		if (s->conns == s->cap) {
+			s->cap = s->cap ? s->cap * 2 : 16;
+			s->conn = xrealloc(s->conn, s->cap * sizeof(struct conn *));
+			s->poll = xrealloc(s->poll, (s->cap + LISTENERS + 1) * sizeof *s->poll);
+		}
+		s->conn[s->conns++] = conn_new(net_adopt(fd), peer_of(s, fd), s->opts->verbose, now);
+	}
+}
+
+/* ---- the turn ---- */
+
+static int64_t
+min(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Fills poll: the signal pipe, the listeners, the connections.  How long to wait, in milliseconds. */
+static int
+prepare(struct server *s, int64_t now)
+{
+	bool deaf = now < s->paused, again = auth_pending(s->auth);
+	int64_t until = min(s->work, deaf ? s->paused : INT64_MAX);
+	struct pollfd *p = s->poll;
+
+	if (journal_mode(s->journal) != JOURNAL_REFUSE)
+		until = min(until, queue_due(s->store));
+	if (s->opts->local)
+		until = min(until, s->quiet + (int64_t)IDLE * 1000000);
+	*p++ = (struct pollfd){.fd = wake[0], .events = POLLIN};
+	for (int i = 0; i < s->listeners; i++)
+		*p++ = (struct pollfd){.fd = deaf ? -1 : s->listener[i], .events = POLLIN};
+	for (size_t i = 0; i < s->conns; i++) {
+		struct conn *c = s->conn[i];
+
+		*p++ = (struct pollfd){.fd = conn_fd(c), .events = conn_want(c)};
+		until = min(until, conn_deadline(c));
+		again |= conn_stalled(c);
+	}
+	if (again || until <= now)
+		return 0;
+	return until - now > 3600000000 ? 3600000 : (int)((until - now + 999) / 1000);
+}
+
+/* The requests that have come, those that waited for auth, those that waited for room. */
+static void
+requests(struct server *s, struct now now)
+{
+	const struct pollfd *p = s->poll + 1 + s->listeners;
+	bool moved = auth_pending(s->auth) && auth_work(s->auth, AUTH_SLICE);
+
+	for (size_t i = 0; i < s->conns; i++) {
+		struct conn *c = s->conn[i];
+
+		if (p[i].revents & (POLLIN | POLLHUP | POLLERR) && conn_want(c) & POLLIN)
+			conn_input(c, s->api, now);
+		else if ((moved && conn_waits(c)) || conn_stalled(c))
+			conn_resume(c, s->api, now);
+	}
+}
+
+static void
+settle(struct server *s, struct now now)
+{
+	struct err e = {0};
+	bool held = !journal_commit(s->journal, &s->store, now, &e);
+
+	if (!held && !s->trouble)
+		warn("%s: %s: changes are refused until that is mended", s->dir, e.msg);
+	else if (s->trouble && journal_mode(s->journal) == JOURNAL_FINE)
+		warn("%s: changes are kept again", s->dir);
+	s->trouble = !held || (s->trouble && journal_mode(s->journal) != JOURNAL_FINE);
+	for (size_t i = 0; i < s->conns; i++)
+		conn_settle(s->conn[i], held, "the store cannot keep changes now: try again");
+}
+
+static void
+send_all(struct server *s, struct now now)
+{
+	for (size_t i = s->conns; i-- > 0;)
+		if (!conn_flush(s->conn[i], now) || conn_deadline(s->conn[i]) <= now.mono)
+			drop(s, i);
+}
+
+/* The signal that ends us, or 0. */
+static int
+signalled(void)
+{
+	char c;
+
+	return read(wake[0], &c, 1) == 1 ? c : 0;
+}
+
+static bool
+deserted(struct server *s, int64_t now)
+{
+	if (s->conns || queue_running(s->store))
+		s->quiet = now;
+	return s->opts->local && now - s->quiet >= (int64_t)IDLE * 1000000;
+}
+
+static void
+turns(struct server *s)
+{
+	s->quiet = s->work = sys_mono();
+	while (!signalled() && !deserted(s, sys_mono())) {
+		int n = poll(s->poll, (nfds_t)(s->conns + (size_t)s->listeners + 1) , prepare(s, sys_mono()));
+		struct now now = time_now();
+
+		if (n < 0)
+			continue;
+		if (journal_mode(s->journal) != JOURNAL_REFUSE)
+			queue_expire(s->store, now);
+		requests(s, now);
+		settle(s, now);
+		send_all(s, now);
+		for (int i = 0; i < s->listeners; i++)
+			if (s->poll[1 + i].revents)
+				take(s, s->listener[i], now);
+		if (s->work <= now.mono || journal_mode(s->journal) != JOURNAL_FINE)
+			s->work = journal_work(s->journal, &s->store, now);
+	}
+}
+
+/* What is settled still goes out; nobody is waited for long. */
+static void
+goodbye(struct server *s)
+{
+	int64_t end = sys_mono() + (int64_t)GOODBYE * 1000000;
+
+	for (;;) {
+		struct now now = time_now();
+		size_t n = 0;
+
+		for (size_t i = s->conns; i-- > 0;) {
+			if (!conn_flush(s->conn[i], now) || !(conn_want(s->conn[i]) & POLLOUT)) {
+				drop(s, i);
+				continue;
+			}
+			s->poll[n++] = (struct pollfd){.fd = conn_fd(s->conn[i]), .events = POLLOUT};
+		}
+		if (!n || now.mono >= end || poll(s->poll, (nfds_t)n, 100) < 0)
+			return;
+	}
+}
+
+static void
+finish(struct server *s)
+{
+	struct err e = {0};
+
+	if (s->claim)
+		claim_withdraw(s->claim);
+	for (int i = 0; i < s->listeners; i++)
+		close(s->listener[i]);
+	if (s->socket[0])
+		unlink(s->socket);
+	goodbye(s);
+	while (s->conns)
+		drop(s, s->conns - 1);
+	if (s->journal && journal_flush(s->journal, &e) < 0)
+		warn("%s: %s", s->dir, e.msg);
+	if (s->api)
+		api_free(s->api);
+	if (s->auth)
+		auth_free(s->auth);
+	if (s->journal)
+		journal_close(s->journal);
+	store_free(s->store);
+	if (s->claim)
+		claim_release(s->claim);
+	free(s->conn);
+	free(s->poll);
+	free(s->dir);
+}
+
+int
+serve_run(const struct serve_opts *o)
+{
+	struct server s = {.opts = o, .cap = 16};
+	struct err e = {0};
+	int rc;
+
+	s.dir = xstrdup(o->store ? o->store : o->root);
+	s.conn = xcalloc(s.cap, sizeof(struct conn *));
+	s.poll = xcalloc(s.cap + LISTENERS + 1, sizeof *s.poll);
+	rc = begin(&s, &e);
+	if (!rc) {
+		if (o->ready >= 0) {
+			rc = sys_write_all(o->ready, "", 1);
+			close(o->ready);
+		}
+		turns(&s);
+	} else {
+		warn("%s", e.msg);
+	}
+	finish(&s);
+	return rc ? EXIT_REFUSED : 0;
+}
