@@ -1,10 +1,58 @@
-# labtasker: one static binary, built by one call of the compiler.
+# labtasker: one static binary.  One call of the compiler builds it: c99 -O2 -o labtasker *.c worker/*.c server/*.c cli/*.c
+# An old libc may want LDFLAGS=-lrt (clock_gettime).
 .POSIX:
 CC = c99
 CFLAGS = -O2
 LDFLAGS =
+PREFIX = /usr/local
+DESTDIR =
+CORPORA = ../shared/corpora
 SRC = *.c worker/*.c server/*.c cli/*.c
+VERSION = 0.1.0
 
 all: labtasker
+
 labtasker: $(SRC) *.h worker/*.h server/*.h cli/*.h
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(SRC)
+	$(CC) $(CFLAGS) -o $@ $(SRC) $(LDFLAGS)
+
+# make static CC=musl-gcc
+static:
+	@case '$(CC)' in *musl*) ;; *) echo 'static: with glibc, host names need its shared libraries at run time; CC=musl-gcc avoids that' >&2;; esac
+	$(CC) $(CFLAGS) -Os -static -s -o labtasker $(SRC) $(LDFLAGS)
+
+# Needs a C compiler, make and sh; takes seconds.
+test: labtasker
+	CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' sh tests/run.sh
+
+# The public suites, the order of use, and what takes longer.
+check: labtasker
+	CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' sh tests/run.sh '$(CORPORA)'
+
+demo: labtasker
+	sh tests/demo.sh ./labtasker
+
+bench: labtasker
+	CC='$(CC)' sh bench/run.sh
+
+install: labtasker
+	mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
+	cp labtasker '$(DESTDIR)$(PREFIX)/bin/labtasker'
+	chmod 755 '$(DESTDIR)$(PREFIX)/bin/labtasker'
+	ln -sf labtasker '$(DESTDIR)$(PREFIX)/bin/lt'
+	ln -sf labtasker '$(DESTDIR)$(PREFIX)/bin/labtasker-server'
+	cp labtasker.1 '$(DESTDIR)$(PREFIX)/share/man/man1/labtasker.1'
+	chmod 644 '$(DESTDIR)$(PREFIX)/share/man/man1/labtasker.1'
+
+dist:
+	rm -rf labtasker-$(VERSION)
+	mkdir labtasker-$(VERSION)
+	tar cf - README DESIGN PROTOCOL LICENSE Makefile labtasker.1 *.[ch] worker server cli tests bench contrib .ci | \
+	    (cd labtasker-$(VERSION) && tar xf -)
+	rm -rf labtasker-$(VERSION)/tests/bin
+	tar cf - labtasker-$(VERSION) | gzip -9 >labtasker-$(VERSION).tar.gz
+	rm -rf labtasker-$(VERSION)
+
+clean:
+	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
+
+.PHONY: all static test check demo bench install dist clean

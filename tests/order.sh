@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The order of use: within a room a file calls only files named before it, rooms know the ground floor and not each other (cli
+# knows all), and the ground floor knows no room.  Read off the objects that run.sh made, with nm.
+BIN=${BIN:-tests/bin}
+ground='util sys json hash http tmpl date conf net client'
+server='server_tree server_regex server_match server_queue server_journal server_auth server_api server_conn server_claim server_serve'
+worker='worker_guard worker_rundir worker_job worker_loop'
+cli='cli_opt cli_out cli_literal cli_loopcmd cli_task cli_queue cli_serve cli_cli'
+passed=0 failed=0
+sep=$(mktemp -d) || exit 2
+trap 'rm -rf "$sep"' EXIT
+
+for o in "$BIN"/*.o; do
+	f=$(basename "$o" .o)
+	nm -P -g "$o" | awk '$2 != "U" && $2 != "w" { print $1 }' | sort >"$sep/$f.def"
+	nm -P -u "$o" | awk '{ print $1 }' | sort >"$sep/$f.use"
+	case " $ground $server $worker $cli " in
+	*" $f "*) ;;
+	*) echo "order: $f.c is in no room's order: name it in tests/order.sh and DESIGN"; failed=$((failed + 1)) ;;
+	esac
+done
+
+# may FILE ALLOWED...: FILE uses nothing that another of ours outside ALLOWED defines.
+may() {
+	file=$1
+	shift
+	[ -f "$sep/$file.use" ] || return
+	for d in "$sep"/*.def; do
+		other=$(basename "$d" .def)
+		case " $file $* " in *" $other "*) continue ;; esac
+		both=$(comm -12 "$sep/$file.use" "$d" | tr '\n' ' ')
+		if [ -n "$both" ]; then
+			echo "order: $file.c uses $both of $other.c, which stands after it or in another room"
+			failed=$((failed + 1))
+		else
+			passed=$((passed + 1))
+		fi
+	done
+}
+
+room() {
+	before=$1
+	shift
+	for f; do
+		may "$f" $before
+		before="$before $f"
+	done
+}
+room "" $ground
+room "$ground" $server
+room "$ground" $worker
+room "$ground worker_loop server_serve" $cli
+echo "order: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
