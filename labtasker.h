@@ -325,6 +325,8 @@ struct conf {
 };
 /* Reads client.toml where there is one, then the environment.  -1 with err (code EXIT_USAGE): "client.toml:3:9: what". */
 int conf_load(struct conf *c, struct err *e);
+/* OURS 2: a server that is named needs queue and password named too.  0, or -1 with err (code EXIT_USAGE). */
+int conf_complete(const struct conf *c, struct err *e);
 void conf_free(struct conf *c);
 
 /* ---- net.c: connections behind read, write, close -------------------------------------------------------- */

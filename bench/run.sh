@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# make bench: everything in one interleaved run on this machine; medians, and ratios, which are what counts.
+#   ROUNDS=7 TASKS=300 SECONDS_EACH=2 sh bench/run.sh
+cd "$(dirname "$0")/.." || exit 2
+CC=${CC:-c99} ROUNDS=${ROUNDS:-7} TASKS=${TASKS:-300} SECONDS_EACH=${SECONDS_EACH:-2}
+lt=$PWD/labtasker
+# On a disk, not in memory: a synced append is what is measured.  TMPDIR says where.
+dir=$(mktemp -d "${TMPDIR:-/var/tmp}/labtasker-bench.XXXXXX") || exit 2
+pids=
+stop() {
+	for p in $pids; do kill "$p" 2>/dev/null; done
+	for d in "$dir"/always/.labtasker "$dir"/never/.labtasker; do
+		[ -f "$d/owner" ] && kill "$(sed 's/.*"pid": *\([0-9]*\).*/\1/' "$d/owner")" 2>/dev/null
+	done
+	wait
+	rm -rf "$dir"
+}
+trap stop EXIT
+trap 'exit 1' INT TERM
+unset LABTASKER_ROOT LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD LABTASKER_PASSWORD_FILE LABTASKER_WORKER_ID
+for p in floor load; do
+	$CC -O2 -o "$dir/$p" bench/$p.c || exit 2
+done
+now() { date +%s%N | sed 's/...$//'; }
+case $(date +%N) in *N*) echo "bench: date has no %N here" >&2; exit 2 ;; esac
+median() { sort -n "$1" | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)]; else print "-" }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (a == "-" || b == "-" || !b) print "-"; else printf "%.2f", a / b }'; }
+
+# started DIR SYNC: a server for DIR with that --sync.
+started() {
+	mkdir -p "$1"
+	(cd "$1" && exec "$lt" serve --host 127.0.0.1 --port 0 --unix "$1/s" --sync "$2" 2>serve.log) &
+	pids="$pids $!"
+	until [ -f "$1/.labtasker/server.json" ]; do
+		kill -0 $! 2>/dev/null || { cat "$1/serve.log" >&2; exit 2; }
+	done
+}
+started "$dir/always" always
+started "$dir/never" never
+
+# fill DIR N: N tasks into the queue of DIR, outside the measured time.
+fill() {
+	i=0
+	while [ "$i" -lt "$2" ]; do
+		(cd "$1" && "$lt" submit -- --n "$i") || exit 2
+		i=$((i + 1))
+	done >/dev/null
+}
+loop() {   # loop DIR OUT
+	fill "$1" "$TASKS"
+	a=$(now)
+	(cd "$1" && "$lt" loop -- true '%(n)') </dev/null >/dev/null 2>"$dir/loop.err" || { cat "$dir/loop.err" >&2; exit 2; }
+	b=$(now)
+	echo $(((b - a) / TASKS)) >>"$2"
+}
+r=0
+while [ "$r" -lt "$ROUNDS" ]; do
+	a=$(now)
+	seq "$TASKS" | xargs -n1 true
+	b=$(now)
+	echo $(((b - a) / TASKS)) >>"$dir/a"
+	mkdir "$dir/runs"
+	"$dir/floor" "$TASKS" "$dir/runs" true 1 >>"$dir/b" || exit 2
+	rm -rf "$dir/runs"
+	loop "$dir/always" "$dir/c"
+	loop "$dir/never" "$dir/d"
+	r=$((r + 1))
+done
+A=$(median "$dir/a") B=$(median "$dir/b") C=$(median "$dir/c") D=$(median "$dir/d")
+echo "microseconds a no-op task, median of $ROUNDS rounds of $TASKS"
+printf '  %-44s %8s\n' '(a) xargs -n1' "$A" '(b) floor: the same system calls, no more' "$B" \
+	'(c) loop, durable' "$C" '(d) loop, --sync=never' "$D"
+echo "  (c)/(b) $(ratio "$C" "$B") (target 1.5)   (d)/(a) $(ratio "$D" "$A") (target 2.5)"
+
+# requests a second
+pw=$(cat "$dir/always/.labtasker/password")
+if command -v redis-server >/dev/null; then
+	(cd "$dir" && exec redis-server --port 0 --unixsocket "$dir/redis.sock" --appendonly yes --appendfsync always --save '' --dir "$dir" >/dev/null) &
+	pids="$pids $!"
+	until [ -S "$dir/redis.sock" ]; do kill -0 $! || exit 2; done
+	redis=1
+fi
+if command -v beanstalkd >/dev/null; then
+	mkdir "$dir/bs"
+	beanstalkd -l 127.0.0.1 -p 11399 -b "$dir/bs" -f0 >/dev/null 2>&1 &
+	pids="$pids $!"
+	sleep 0.3
+	beans=1
+fi
+for n in 1 10 100; do
+	r=0
+	rm -f "$dir"/l "$dir"/r "$dir"/s "$dir"/e
+	touch "$dir/l" "$dir/r" "$dir/s" "$dir/e"
+	while [ "$r" -lt 3 ]; do
+		"$dir/load" labtasker "$dir/always/s" $n "$SECONDS_EACH" default "$pw" >>"$dir/l" || exit 2
+		[ -n "$redis" ] && "$dir/load" redis "$dir/redis.sock" $n "$SECONDS_EACH" >>"$dir/r"
+		[ -n "$beans" ] && "$dir/load" beanstalk 11399 $n "$SECONDS_EACH" >>"$dir/s"
+		"$dir/load" labtasker "$dir/never/s" $n "$SECONDS_EACH" default "$(cat "$dir/never/.labtasker/password")" >>"$dir/e"
+		r=$((r + 1))
+	done
+	L=$(median "$dir/l") R=$(median "$dir/r") S=$(median "$dir/s") E=$(median "$dir/e")
+	echo "requests a second, durable, $n connections: labtasker $L"
+	[ -n "$redis" ] && echo "    redis-server appendfsync=always $R (ours is $(ratio "$L" "$R") of it)" || echo "    redis-server: not on this machine"
+	[ -n "$beans" ] && echo "    beanstalkd -f0 $S (ours is $(ratio "$L" "$S") of it)" || echo "    beanstalkd: not on this machine"
+	echo "    labtasker --sync=never $E"
+done
