@@ -1,0 +1,140 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Against the reference, both ways: our worker and commands on its server, its client and worker on ours.
+#   sh tests/ref/run.sh [LABTASKER]      REFENV: a virtual environment with labtasker==1.0.1; made with pip where it is not given
+lt=${1:-./labtasker}
+lt=$(cd "$(dirname "$lt")" && pwd)/$(basename "$lt")
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(mktemp -d) || exit 2
+passed=0 failed=0 pids=
+trap 'for p in $pids; do kill "$p" 2>/dev/null; done; wait; rm -rf "$dir"' EXIT
+unset LABTASKER_ROOT LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD LABTASKER_PASSWORD_FILE LABTASKER_WORKER_ID
+if [ -z "$REFENV" ]; then
+	REFENV=$dir/env
+	python3 -m venv "$REFENV" && "$REFENV/bin/pip" -q install labtasker==1.0.1 || { echo "ref: 0 passed, 1 failed"; exit 1; }
+fi
+ref=$REFENV/bin/labtasker
+NO_COLOR=1 TERM=dumb COLUMNS=200 TZ=UTC
+export NO_COLOR TERM COLUMNS TZ
+
+ok() {   # ok NAME CONDITION...
+	name=$1
+	shift
+	if "$@"; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "ref: FAILED: $name" >&2
+	fi
+}
+has() { grep -q -- "$1" "$2" || { echo "--- $2 has no $1:" >&2; tail -n 20 "$2" >&2; false; }; }
+same() { [ "$1" = "$2" ] || { echo "--- got '$1', expected '$2'" >&2; false; }; }
+config() {   # config DIR PORT QUEUE
+	mkdir -p "$1/.labtasker"
+	cat >"$1/.labtasker/client.toml" <<C
+display_server_notifications_level = "medium"
+enable_traceback_filter = true
+version_check = false
+[endpoint]
+api_base_url = "http://127.0.0.1:$2"
+[queue]
+queue_name = "$3"
+password = "secret-$3"
+[task]
+heartbeat_interval = 1
+C
+}
+await() { until "$REFENV/bin/python" - "$1" <<'P'
+import sys, urllib.request
+try: urllib.request.urlopen("http://127.0.0.1:%s/health" % sys.argv[1], timeout=1).read()
+except Exception: sys.exit(1)
+P
+	do t=$((t + 1)); [ "$t" -lt 150 ] || { echo "ref: port $1 does not answer" >&2; break; }; sleep 0.2; done; }
+count() { "$lt" task ls --fmt jsonl --no-pager -s "$1" | wc -l | tr -d ' '; }
+
+# ---- their server, our commands and worker ----
+rp=$((20000 + $$ % 20000)) op=$((rp + 1)) t=0
+(cd "$dir" && PERIODIC_TASK_INTERVAL=1 exec "$REFENV/bin/labtasker-server" serve --host 127.0.0.1 --port $rp >refserver.log 2>&1) &
+pids="$pids $!"
+await $rp
+config "$dir/a" $rp qa
+cd "$dir/a" || exit 2
+ok "health" sh -c "'$lt' health | grep -qx healthy"
+"$lt" queue create --queue-name qa --password secret-qa -q >qid 2>err
+ok "queue create" same "$(wc -c <qid | tr -d ' ')" 37
+for i in 1 2 3; do "$lt" submit --task-name "n$i" -- --a.b $i --c "it's \$HOME; ok" >>ids; done
+"$ref" task submit -- --a.b 4 --c "by the reference" >/dev/null 2>&1
+ok "three ids printed" same "$(wc -l <ids | tr -d ' ')" 3
+"$lt" task ls --fmt yaml --no-pager >ls.yaml
+ok "ls shows the reference's task" has "by the reference" ls.yaml
+"$lt" loop -- printf '%s|%s\n' '%(a.b)' '%(c)' >out 2>err </dev/null
+ok "loop ends with 0" same $? 0
+ok "values arrive whole" has "2|it's \$HOME; ok" out
+ok "all four succeeded" same "$(count success)" 4
+"$lt" submit --max-retries 2 -- --f 1 >/dev/null
+"$lt" loop -c 'echo "bad luck" >&2; exit 7 # %(f)' >out 2>err </dev/null
+ok "a failed job ends failed" same "$(count failed)" 1
+"$lt" task ls --fmt jsonl --no-pager -s failed >failed.json
+ok "its exception is reported" has "_LabtaskerJobFailed" failed.json
+ok "its output is the traceback" has "bad luck" failed.json
+# A preempted worker hands the task back uncharged.
+"$lt" submit -- --s 1 >/dev/null
+"$lt" loop -- sh -c 'echo running; sleep 60' x '%(s)' >out 2>err </dev/null &
+w=$!
+t=0
+until grep -q running out 2>/dev/null || [ $t -gt 100 ]; do sleep 0.1; t=$((t + 1)); done
+kill -TERM $w
+wait $w
+ok "TERM ends the loop with 143" same $? 143
+"$lt" task ls --fmt jsonl --no-pager -s pending >pending.json
+ok "the task is pending again" has '"retries": *0' pending.json
+# Its heartbeats keep a task longer than its lease.
+"$lt" loop --heartbeat-timeout 3 -- sh -c 'sleep 6' x '%(s)' >out 2>err </dev/null
+ok "heartbeats keep the lease" same "$(count success)" 5
+# Cancelled while it runs: the job is stopped, nothing is reported.
+id=$("$lt" submit -- --s 2)
+"$lt" loop --heartbeat-timeout 3 -- sh -c 'echo running; sleep 60' x '%(s)' >out 2>err </dev/null &
+w=$! t=0
+until grep -q running out 2>/dev/null || [ $t -gt 100 ]; do sleep 0.1; t=$((t + 1)); done
+"$REFENV/bin/python" "$here/client.py" cancel "$id"
+wait $w
+ok "the loop goes on after a cancelled task" same $? 0
+ok "the task stays cancelled" same "$(count cancelled)" 1
+
+# ---- our server, their client, commands and worker ----
+mkdir -p "$dir/b"
+(cd "$dir" && exec "$lt" serve --host 127.0.0.1 --port $op --store "$dir/store" 2>ourserver.log) &
+ours=$!
+pids="$pids $ours"
+t=0
+await $op
+config "$dir/b" $op qb
+cd "$dir/b" || exit 2
+"$ref" queue create-from-config >out 2>&1
+ok "their queue create-from-config" same $? 0
+"$ref" task submit --task-name first -- --x 1 --y two >out 2>&1
+ok "their task submit" same $? 0
+"$ref" task ls --no-pager >ls 2>&1
+ok "their task ls" has "task_name: first" ls
+"$ref" loop -- echo '%(x)' '%(y)' >out 2>&1 </dev/null
+ok "their loop ends with 0" same $? 0
+ok "their loop ran the job" has "1 two" out
+ok "the task succeeded" same "$(count success)" 1
+"$REFENV/bin/python" "$here/client.py" drain >out 2>&1
+ok "their Python client submits, updates, drains" has "client.py: all fine" out
+# Killed and started again, ours still has all of it.
+kill -9 $ours
+wait $ours 2>/dev/null
+before=$(cat "$dir/store/journal" | wc -c)
+(cd "$dir" && exec "$lt" serve --host 127.0.0.1 --port $op --store "$dir/store" 2>>ourserver.log) &
+pids="$pids $!"
+await $op
+"$ref" task ls --no-pager --limit 1000 >ls 2>&1
+ok "nothing is lost by kill -9 ($before bytes of journal)" has "task_name: first" ls
+"$lt" submit -- --z 3 >/dev/null
+"$ref" loop -- echo 'z is' '%(z)' >out 2>&1 </dev/null
+ok "their loop runs our task" has "z is 3" out
+"$ref" health >out 2>&1
+ok "their health" same $? 0
+echo "ref: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
