@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+# The local queue (OURS 2): nothing to set up, several starters, kill -9 of the server.
+. tests/lib.sh
+
+place first
+"$lt" task submit -- --prompt "an astronaut riding a horse" --guidance_scale 7.5 >id 2>err </dev/null
+ok "submit needs no server" same $? 0
+ok "it prints the id and a newline" sh -c 'grep -Exq "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" id && [ $(wc -c <id) -eq 37 ]'
+ok "one line says that a server was started" same "$(lines err)" 1
+ok "the directory is ours alone" same "$(ls -ld .labtasker | cut -c1-10)" drwx------
+ok "so is every file in it" same "$(find .labtasker -type f ! -perm 600 | head -n 1)" ""
+ok "the loop ends with 0" status 0 "$lt" loop -- echo '%(prompt)' '%(guidance_scale)'
+ok "it ran the job" has '^an astronaut riding a horse 7.5$' out
+ok "ls" status 0 "$lt" task ls --no-pager
+ok "ls shows what became of it" has 'status: success' out
+ok "health" status 0 "$lt" health
+ok "health says so" same "$(cat out)" healthy
+ok "the queue is empty" status 0 "$lt" loop -- echo '%(prompt)' '%(guidance_scale)'
+ok "nothing was run" same "$(cat out)" ""
+ok ".gitignore hides the password" has password .labtasker/.gitignore
+
+place nothing
+ok "ls where no queue is" status 1 "$lt" task ls
+ok "it says how to make one" has submit err
+ok "and makes none" same "$(ls -A | grep -v -e '^out$' -e '^err$')" ""
+
+place many
+i=0
+while [ $i -lt 8 ]; do
+	"$lt" submit -- --n $i >id.$i 2>err.$i </dev/null &
+	i=$((i + 1))
+done
+wait
+ok "eight starters, eight tasks" same "$(cat id.* | sort -u | wc -l | tr -d ' ')" 8
+ok "one server" same "$(cat err.* | grep -c 'started')" 1
+ok "all are there" same "$(count pending)" 8
+
+place killed
+for i in 1 2 3 4 5 6; do "$lt" submit -- --n $i >>ids 2>>err.submit </dev/null; done
+pid=$(owner)
+kill -9 "$pid"
+await gone "$pid"
+ok "after kill -9 the next command starts a server again" same "$(count pending)" 6
+ok "it is another one" test "$pid" != "$(owner)"
+"$lt" loop -- sh -c 'echo "ran $1"; while [ ! -f go ]; do sleep 0.05; done' x '%(n)' >out 2>err </dev/null &
+loop=$!
+await has 'ran 1' out
+kill -9 "$(owner)"
+: >go
+wait $loop
+ok "a loop outlives its server" same $? 0
+ok "every task was run once" same "$(grep -c ran out)" 6
+ok "and has succeeded" same "$(count success)" 6
+
+place ending
+"$lt" submit -- --n 1 >id 2>err </dev/null
+pid=$(owner)
+kill "$pid"
+await gone "$pid"
+ok "an end takes its files along" same "$(ls .labtasker | grep -c -e server.json -e owner -e server.sock)" 0
+ok "and the task is there" same "$(count pending)" 1
+ok "SIGTERM while starters come: they wait for the end" sh -c '
+	for i in 1 2 3 4 5; do
+		kill $(sed -n "s/.*\"pid\": *\([0-9]*\).*/\1/p" .labtasker/owner) 2>/dev/null
+		"$0" submit -- --n 2 >>ids 2>>err.many </dev/null || exit 1
+	done' "$lt"
+
+place named
+LABTASKER_API_BASE_URL=http://127.0.0.1:1 status 2 "$lt" task ls
+ok "a server named without its queue" same $? 0
+export LABTASKER_API_BASE_URL=http://127.0.0.1:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=secretword
+ok "health of a server that is down" status 255 "$lt" health
+ok "no secret in what it says" hasnt secretword err
+unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
+
+place usage
+ok "bad template" status 2 "$lt" loop -- echo '%(a'
+ok "it is pointed at" has '\^' err
+ok "an unknown command" status 2 "$lt" tusk
+ok "an unknown option" status 2 "$lt" submit --nmae x
+ok "nothing to submit" sh -c '"$0" submit; [ $? -ne 0 ]' "$lt"
+ok "help" status 0 "$lt" help loop
+ok "version" status 0 "$lt" --version
+ok "https in this build" sh -c 'LABTASKER_API_BASE_URL=https://localhost:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=p "$0" task ls 2>err; [ $? -ne 0 ] && grep -qi tls err' "$lt"
+
+place long
+deep=$(printf 'd%.0s' 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0)
+mkdir -p "$deep/$deep/$deep" && cd "$deep/$deep/$deep" || exit 2
+ok "a path too long for a Unix socket" status 0 "$lt" submit -- --n 1
+ok "works all the same" same "$(count pending)" 1
+kill "$(owner)"
