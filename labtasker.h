@@ -365,6 +365,25 @@ int net_listen_unix(const char *path, struct err *e);       /* 0600; a socket no
  * 0700 directory under /tmp.  Fills path (108); -1: none fits, use loopback TCP. */
 int net_unix_path(const char *root, char *path, size_t n);
 
+/* ---- locate.c: which server, and starting one (OURS 2) ----------------------------------------------------- */
+
+/* Makes root (0700) with .gitignore and password where they are missing: atomically, whoever else does the same. */
+int locate_make(const char *root, struct err *e);
+
+struct place {
+	const char *url, *queue, *password;   /* queue, password: NULL when not known */
+	bool local;                           /* the server of root/server.json; else one that was named */
+};
+struct locate;
+/* conf must outlive it; its root becomes absolute.  create, start: see struct client_opts.  Owned. */
+struct locate *locate_new(struct conf *conf, bool create, int (*start)(const char *dir, struct err *e));
+void locate_free(struct locate *l);
+/* Where the server is now; to be asked before each connection.  Never blocks.  1: *p is filled, its texts live until the next
+ * call; 0: a server is being started, call again when locate_fd is readable or at locate_wake; -1 with err.code an exit status. */
+int locate_step(struct locate *l, struct place *p, struct err *e);
+int locate_fd(const struct locate *l);        /* -1: none */
+int64_t locate_wake(const struct locate *l);
+
 /* ---- client.c: the one caller of the API (OURS 1, 2) ------------------------------------------------------ */
 
 enum api {                 /* one row each of the table in client.c: method, path, how it may be repeated */
@@ -391,8 +410,12 @@ struct call {
 	struct err err;        /* status 0 or >= 400: one line; a refusal shows the server's detail */
 	/* private */
 	struct call *next;
-	int tries, state;
-	int64_t when;
+	int tries;
+	bool ghost;            /* cancelled while its answer was due */
+	bool maybe;            /* an earlier try may have arrived */
+	bool said;             /* trouble with it was told */
+	int64_t first, when;   /* mono: the first try; in the line: not before, sent: since */
+	uint64_t at;           /* where its request begins in what the connection sends */
 };
 struct call *call_new(enum api api);                        /* owned */
 void call_free(struct call *c);                             /* not while a client holds it: client_cancel first */
