@@ -384,9 +384,41 @@ int locate_step(struct locate *l, struct place *p, struct err *e);
 int locate_fd(const struct locate *l);        /* -1: none */
 int64_t locate_wake(const struct locate *l);
 
-/* ---- client.c: the one caller of the API (OURS 1, 2) ------------------------------------------------------ */
+/* ---- wire.c: one connection from the client's side, no policy ------------------------------------------------ */
 
-enum api {                 /* one row each of the table in client.c: method, path, how it may be repeated */
+struct wire {              /* {0}: none */
+	struct net *net;       /* NULL: not open */
+	bool up;               /* connected */
+	int64_t since;         /* mono: when it was begun; once up, when a byte last moved */
+	int answers;           /* whole ones that came on it */
+	uint64_t queued;       /* bytes of all requests; whoever adds to out counts them here */
+	struct buf out;        /* requests, to be added at its end */
+	struct http http;      /* the head of the answer; its texts live until the next wire_read */
+	struct buf body;
+	/* private */
+	struct buf in;
+	size_t off, used;
+};
+enum wire_event {
+	WIRE_WAIT,             /* for more bytes */
+	WIRE_HEAD,             /* a head is complete */
+	WIRE_ANSWER,           /* http and body are an answer, until the next wire_read */
+	WIRE_ENDED,            /* closed between answers; err says so */
+	WIRE_LOST              /* broken; err.code 413: an answer too large to repeat */
+};
+/* Begins to connect; -1 with err when that failed at once.  wire_connect goes on, to be called until up.  The caller closes. */
+int wire_open(struct wire *w, const struct net_addrs *a, int64_t now, struct err *e);
+int wire_connect(struct wire *w, int64_t now, struct err *e);
+void wire_close(struct wire *w);
+void wire_free(struct wire *w);
+bool wire_writing(const struct wire *w);                    /* something of out is unwritten */
+uint64_t wire_written(const struct wire *w);                /* of queued, how many have left */
+int wire_write(struct wire *w, int64_t now, struct err *e);
+enum wire_event wire_read(struct wire *w, int64_t now, struct err *e);
+
+/* ---- call.c: one call of the API: its request, its repeats, its answer; pure ---------------------------------- */
+
+enum api {                 /* one row each of the table in call.c: method, path, how it may be repeated */
 	API_HEALTH, API_HEALTH_FULL,
 	API_QUEUE_CREATE, API_QUEUE_GET, API_QUEUE_UPDATE, API_QUEUE_DELETE,
 	API_SUBMIT, API_TASK_SEARCH, API_FETCH, API_STATUS, API_HEARTBEAT, API_TASK_GET, API_TASK_UPDATE, API_TASK_DELETE,
@@ -420,9 +452,30 @@ struct call {
 struct call *call_new(enum api api);                        /* owned */
 void call_free(struct call *c);                             /* not while a client holds it: client_cancel first */
 
-/* Makes the directory root for the local queue (OURS 2): 0700, with password (0600, 32 random characters, made once and
- * atomically) and .gitignore.  What is there stays. */
-int client_home(const char *root, struct err *e);
+/* What a call may do when a try failed and something of it can have arrived; while nothing can, each may be repeated. */
+enum call_repeat {
+	CALL_READ,             /* be repeated: it changes nothing */
+	CALL_SAME,             /* be repeated: done twice is done once */
+	CALL_GONE,             /* likewise; a 404 then means that it is done */
+	CALL_KEYED,            /* be repeated on our server under Idempotency-Key */
+	CALL_RUN,              /* be repeated on our server under Labtasker-Run */
+	CALL_ONCE
+};
+struct call_row {
+	const char *method, *path;      /* '*' is the id */
+	enum call_repeat repeat;
+	int answer, patience;           /* seconds: a try; the call where its caller names no deadline */
+	const char *look;               /* how a person finds out what an unknown outcome was */
+};
+const struct call_row *call_row(const struct call *k);
+bool call_repeatable(const struct call *k, bool ours);
+/* The request: prefix before the path, head = lines common to all. */
+void call_put(struct buf *b, const struct call *k, const char *prefix, struct str head, bool ours);
+/* The two ends of a call: given up (maybe: something of it may have arrived), or answered. */
+void call_unanswered(struct call *k, bool maybe, const char *url, const char *why);
+void call_answer(struct call *k, int status, struct str body, const char *url, const char *location);
+
+/* ---- client.c: the one caller of the API (OURS 1, 2) ------------------------------------------------------ */
 
 struct client_opts {
 	struct conf *conf;
