@@ -3,7 +3,7 @@
 # The order of use: within a room a file calls only files named before it, rooms know the ground floor and not each other (cli
 # knows all), and the ground floor knows no room.  Read off the objects that run.sh made, with nm.
 BIN=${BIN:-tests/bin}
-ground='util sys json hash http tmpl date conf net client'
+ground='util sys json hash http tmpl date conf net locate wire call client'
 server='server_tree server_regex server_match server_queue server_journal server_auth server_api server_conn server_claim server_serve'
 worker='worker_guard worker_rundir worker_job worker_loop'
 cli='cli_opt cli_out cli_literal cli_loopcmd cli_task cli_queue cli_serve cli_cli'
