@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TOML 1.0 and the configuration (SPEC 5).  The parser takes everything that toml.io's 1.0.0 allows and refuses the rest with its
- * place; memory grows only with the text, nesting ends at JSON_DEPTH.  Where 1.0.0 leaves the choice: line ends inside strings stay
- * as they are, and a float beyond a double is inf.  The configuration is the file's known keys, each checked where it stands, under
- * those that the environment names.  An empty variable counts as not set.
+ * place; memory grows only with the text, nesting ends at JSON_DEPTH.  Where 1.0.0 leaves the choice: line ends inside strings
+ * stay as they are, and a float beyond a double is inf.  The configuration is the file's known keys, each checked where it
+ * stands, under those that the environment names.  An empty variable counts as not set.
  */
 #include "labtasker.h"
 
@@ -25,7 +25,7 @@ enum {
 
 enum { MAX_FILE = 1 << 20, MAX_SECRET = 64 << 10, MAX_PASSWORD = 100 };
 
-struct place {
+struct spot {
 	const struct json *v;
 	size_t pos;
 };
@@ -35,8 +35,8 @@ struct toml {
 	struct json *table;        /* that of the last header */
 	int depth;                 /* its depth */
 	struct buf text;           /* scratch: the last string or number, escapes and underscores resolved */
-	struct place *place;       /* where each value stands; for conf_load's messages */
-	size_t nplace, cap;
+	struct spot *spot;       /* where each value stands; for conf_load's messages */
+	size_t nspot, cap;
 	struct err *e;
 };
 
@@ -132,13 +132,13 @@ end_line(struct toml *t)
 }
 
 static void
-put_place(struct toml *t, const struct json *v, const char *at)
+put_spot(struct toml *t, const struct json *v, const char *at)
 {
-	if (t->nplace == t->cap) {
+	if (t->nspot == t->cap) {
 		t->cap = t->cap ? 2 * t->cap : 32;
-		t->place = xrealloc(t->place, t->cap * sizeof *t->place);
+		t->spot = xrealloc(t->spot, t->cap * sizeof *t->spot);
 	}
-	t->place[t->nplace++] = (struct place){v, (size_t)(at - t->start)};
+	t->spot[t->nspot++] = (struct spot){v, (size_t)(at - t->start)};
 }
 
 /* ---- strings ---- */
@@ -551,7 +551,7 @@ step(struct toml *t, struct json *table, struct str key, bool header, const char
 		v = json_mkobj(t->d);
 		v->tag = header ? IMPLICIT : DOTTED;
 		json_set(t->d, table, key, v);
-		put_place(t, v, at);
+		put_spot(t, v, at);
 		return v;
 	}
 	if (header && v->tag == TABLES)
@@ -634,7 +634,7 @@ header(struct toml *t)
 	if (!v) {
 		v = list ? json_mkarr(t->d) : json_mkobj(t->d);
 		json_set(t->d, table, key, v);
-		put_place(t, v, at);
+		put_spot(t, v, at);
 	}
 	t->table = v;
 	if (list) {
@@ -728,7 +728,7 @@ value(struct toml *t, int depth)
 		v = scalar(t);
 	}
 	if (v)
-		put_place(t, v, at);
+		put_spot(t, v, at);
 	return v;
 }
 
@@ -795,7 +795,7 @@ toml_parse(const char *p, size_t n, struct err *e)
 	struct toml t;
 
 	parse(&t, p ? p : "", n, e);
-	free(t.place);
+	free(t.spot);
 	return t.d;
 }
 
@@ -910,9 +910,9 @@ wrong_value(const struct conf *c, const struct toml *t, const struct json *v, co
 {
 	struct err at = {0};
 
-	for (size_t i = 0; i < t->nplace; i++)
-		if (t->place[i].v == v)
-			at.pos = t->place[i].pos;
+	for (size_t i = 0; i < t->nspot; i++)
+		if (t->spot[i].v == v)
+			at.pos = t->spot[i].pos;
 	err_locate(&at, t->start, (size_t)(t->end - t->start));
 	return wrong(c, e, &at, key, what);
 }
@@ -958,7 +958,7 @@ load_file(struct conf *c, struct err *e)
 	rc = take_file(c, &t, e);
 out:
 	json_free(t.d);
-	free(t.place);
+	free(t.spot);
 	buf_free(&b);
 	return rc;
 }
@@ -1045,18 +1045,7 @@ conf_load(struct conf *c, struct err *e)
 	*c = (struct conf){.heartbeat = 30, .filter_traceback = true, .notify = 1};
 	c->root = find_root();
 	c->file = xprintf("%s/client.toml", c->root);
-	if (load_file(c, e) < 0 || load_env(c, e) < 0 || load_password_file(c, e) < 0)
-		return -1;
-	return 0;
-}
-
-int
-conf_complete(const struct conf *c, struct err *e)
-{
-	if (!c->url || (c->queue && c->password))
-		return 0;
-	return err_set(e, EXIT_USAGE, "the server %s is named without a %s: set %s, or %s in %s", c->url,
-	    c->queue ? "password" : "queue", c->queue ? "LABTASKER_PASSWORD" : "LABTASKER_QUEUE_NAME", c->queue ? "password" : "queue_name", c->file);
+	return load_file(c, e) < 0 || load_env(c, e) < 0 || load_password_file(c, e) < 0 ? -1 : 0;
 }
 
 void

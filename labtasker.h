@@ -323,10 +323,9 @@ struct conf {
 	bool filter_traceback;
 	int notify;            /* 0 low, 1 medium, 2 high, 3 none */
 };
-/* Reads client.toml where there is one, then the environment.  -1 with err (code EXIT_USAGE): "client.toml:3:9: what". */
+/* Reads client.toml where there is one, then the environment.  -1 with err (code EXIT_USAGE): "client.toml:3:9: what".  That a
+ * named server has its queue and password named too (OURS 2) is asked by client_open, where they are needed. */
 int conf_load(struct conf *c, struct err *e);
-/* OURS 2: a server that is named needs queue and password named too.  0, or -1 with err (code EXIT_USAGE). */
-int conf_complete(const struct conf *c, struct err *e);
 void conf_free(struct conf *c);
 
 /* ---- net.c: connections behind read, write, close -------------------------------------------------------- */
