@@ -7,7 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, regex, match, queue, journal, auth, api, conn, claim, serve.
+ * Order of use: tree, regex, match, queue, journal, auth, field, api, conn, claim, serve.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -191,6 +191,35 @@ enum auth_answer auth_hash(struct auth *a, struct str password, uint64_t peer, c
 bool auth_pending(const struct auth *a);
 bool auth_work(struct auth *a, int64_t budget_us);          /* one slice; true when a job was finished */
 void auth_forget(struct auth *a, uint64_t peer);            /* the peer is gone */
+
+/* ---- field.c: the members of a request's body against a table (SPEC 1, "validation is lax") ---------------------------- */
+
+enum field_kind {
+	FIELD_INT, FIELD_FLOAT, FIELD_BOOL, FIELD_TEXT, FIELD_NAME, FIELD_PASSWORD, FIELD_CHOICE, FIELD_DICT, FIELD_KEYS, FIELD_CMD,
+	FIELD_TEXTS, FIELD_SORT, FIELD_VERSION
+};                                     /* KEYS: a dict whose keys are checked; TEXTS: a list of them */
+enum { FIELD_NEEDED = 1, FIELD_NULL = 2 };   /* must be there / may be null, which is as if absent */
+struct field {
+	const char *name;              /* NULL ends a table */
+	enum field_kind kind;
+	int flags;
+	const char *choice;            /* FIELD_CHOICE: "active|suspended" */
+	int64_t min, max;              /* FIELD_INT; both 0: any */
+	const char *alias;             /* another name, which also stands in the place of an error; or NULL */
+};
+struct value {
+	bool given, null;              /* given: there and not null */
+	int64_t num;                   /* INT, BOOL */
+	double real;                   /* FLOAT */
+	struct str text;               /* TEXT, NAME, PASSWORD, CHOICE, VERSION: borrowed from the body */
+	const struct json *json;       /* whatever it was */
+};
+/* Fills v, one for each row of f, from body.  Each fault appends one item of FastAPI's form to detail, places beginning with
+ * "body" and, when index >= 0, that number.  How many faults. */
+int field_check(const struct field *f, struct value *v, const struct json *body, int index, struct buf *detail);
+/* One such item; input NULL: null. */
+void field_fault(struct buf *detail, const char *type, const char *place, const char *msg, const struct json *input);
+bool field_flag(struct str text, bool *out);   /* true, 1, yes, y, on, t and their opposites, in any case */
 
 /* ---- api.c: requests to answers (SPEC 1, OURS 1) ------------------------------------------------------------------ */
 

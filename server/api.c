@@ -1,0 +1,1019 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests to answers: a table of routes, and for each a table of fields and a function that asks the state machine.  The order of
+ * checks is SPEC 1's: path, method, JSON syntax, credentials, query and fields, then the call's own.  What a call may do while the
+ * journal is short of room stands in its row.
+ */
+#include "server.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+	READ,             /* always served */
+	END,              /* ends or keeps what is running: served from the journal's reserve */
+	NEW               /* makes more: refused when the journal is short of room */
+};
+enum { FIELDS = 16, UPDATES = 1000 };
+
+struct rest {
+	struct api_opts o;
+	char *head;       /* what every answer's head carries */
+	int64_t started;  /* mono */
+	struct buf text;  /* lists and paths are made here, answer after answer */
+};
+
+/* One request on its way through its route. */
+struct ask {
+	struct rest *r;
+	const struct request *req;
+	struct now now;
+	struct str query;
+	char id[128];                /* the path's, decoded; longer ones are no ids and are cut */
+	struct store *store;
+	struct queue *queue;
+	struct json_doc *doc;        /* the body */
+	struct value v[FIELDS];
+	bool flag;                   /* the route's query flag */
+	bool later;
+	struct answer *out;
+	struct err err;
+};
+
+struct route {
+	const char *method, *path;   /* {} is an id */
+	enum kind kind;
+	bool open;                   /* no credentials */
+	bool body;                   /* reads one */
+	const struct field *fields;  /* NULL: the call looks itself */
+	const char *flag;            /* a query flag */
+	bool flag_default;
+	void (*call)(struct ask *a);
+};
+
+/* ---- answers ---- */
+
+static void
+answer(struct ask *a, int status, const char *body)
+{
+	a->out->status = status;
+	buf_adds(&a->out->body, body);
+}
+
+static void
+refuse(struct ask *a, int status, const char *detail)
+{
+	struct buf *b = &a->out->body;
+
+	buf_clear(b);
+	a->out->status = status;
+	buf_adds(b, "{\"detail\":");
+	json_putstr(b, str_of(detail), 0);
+	buf_addc(b, '}');
+}
+
+static void
+refuse_fault(struct ask *a, const char *type, const char *place, const char *msg, const struct json *input)
+{
+	struct buf *b = &a->out->body;
+	struct buf item = {0};
+
+	field_fault(&item, type, place, msg, input);
+	buf_clear(b);
+	a->out->status = 422;
+	buf_adds(b, "{\"detail\":[");
+	buf_add(b, item.p, item.len);
+	buf_adds(b, "]}");
+	buf_free(&item);
+}
+
+/* What err says, with the status it says. */
+static void
+refuse_err(struct ask *a)
+{
+	refuse(a, a->err.code >= 400 && a->err.code < 600 ? a->err.code : 400, a->err.msg);
+}
+
+static void
+answer_id(struct ask *a, const char *name, const char *id)
+{
+	a->out->status = 201;
+	buf_printf(&a->out->body, "{\"notification\":null,\"%s\":\"%s\"}", name, id);
+}
+
+static void
+answer_queue(struct ask *a)
+{
+	struct buf *b = &a->out->body;
+	size_t at;
+
+	a->out->status = 200;
+	buf_adds(b, "{\"notification\":null");
+	at = b->len;
+	queue_print(b, a->queue);
+	b->p[at] = ',';   /* in place of its brace */
+}
+
+static void
+answer_list(struct ask *a, int64_t n)
+{
+	if (n < 0) {
+		refuse_err(a);
+		return;
+	}
+	answer(a, 200, n ? "{\"notification\":null,\"found\":true,\"content\":" : "{\"notification\":null,\"found\":false,\"content\":");
+	buf_add(&a->out->body, a->r->text.p, a->r->text.len);
+	buf_addc(&a->out->body, '}');
+}
+
+/* ---- what the calls ask of a request ---- */
+
+static const struct json *
+json_of(const struct value *v)
+{
+	return v->given ? v->json : NULL;
+}
+
+/* "" is as if absent (SPEC 1). */
+static struct str
+text_of(const struct value *v)
+{
+	return v->given && v->text.n ? v->text : (struct str){0};
+}
+
+/* A header that must be a UUID: 0 absent, 1 there, -1 refused with 400. */
+static int
+header_uuid(struct ask *a, const char *name, uuid out)
+{
+	const struct str *s = http_get(a->req->head, name);
+
+	if (!s)
+		return 0;
+	if (!uuid_parse(*s, out))
+		return 1;
+	buf_clear(&a->r->text);
+	buf_printf(&a->r->text, "%s must be a UUID", name);
+	refuse(a, 400, a->r->text.p);
+	return -1;
+}
+
+/* A query member; the last one counts. */
+static bool
+query_get(struct ask *a, const char *name, struct buf *out)
+{
+	struct str rest = a->query, n, v;
+	bool found = false;
+
+	while (http_query(&rest, &n, &v)) {
+		struct buf key = {0};
+
+		if (!http_unescape(&key, n, true) && str_is((struct str){key.p, key.len}, name)) {
+			buf_clear(out);
+			found = !http_unescape(out, v, true) || found;
+		}
+		buf_free(&key);
+	}
+	return found;
+}
+
+static void
+random_id(struct ask *a, uuid id)
+{
+	a->r->o.os->random(a->r->o.os->ctx, id, 16);
+	id[6] = (unsigned char)((id[6] & 0x0f) | 0x40);
+	id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
+}
+
+/* The filter of a search or fetch.  -1 with err. */
+static int
+filter_of(struct ask *a, const struct value *v, struct match **m)
+{
+	*m = NULL;
+	if (!v->given)
+		return 0;
+	*m = match_new(v->json, &a->err);
+	return *m ? 0 : -1;
+}
+
+/* ---- health and the like ---- */
+
+static void
+get_root(struct ask *a)
+{
+	answer(a, 200, "{\"message\":\"labtasker " LABTASKER_VERSION " speaks the Labtasker API\",\"versions\":[\"v1\"],\"docs\":\"see the file PROTOCOL\"}");
+}
+
+static void
+get_health(struct ask *a)
+{
+	answer(a, 200, "{\"connection\":\"ok\"}");
+}
+
+static void
+get_health_full(struct ask *a)
+{
+	bool fine = journal_mode(a->r->o.journal) == JOURNAL_FINE;
+
+	answer(a, 200, fine ? "{\"status\":\"healthy\",\"database\":\"connected\"}"
+	                    : "{\"status\":\"unhealthy\",\"database\":\"the store cannot keep changes now\"}");
+}
+
+static void
+get_polling(struct ask *a)
+{
+	double every = a->r->o.polling > 0 ? a->r->o.polling : 30, past = (double)(a->now.mono - a->r->started) / 1e6;
+	int64_t rounds = (int64_t)(past / every);
+	double since = past - (double)rounds * every;
+	struct buf *b = &a->out->body;
+
+	a->out->status = 200;
+	buf_adds(b, "{\"prev_polling\":");
+	json_repr(b, (double)a->now.wall / 1e6 - since);
+	buf_adds(b, ",\"next_eta\":");
+	json_repr(b, every - since);
+	buf_adds(b, ",\"polling_interval\":");
+	json_repr(b, every);
+	buf_addc(b, '}');
+}
+
+/* ---- queues ---- */
+
+enum { QC_VERSION, QC_NAME, QC_PASSWORD, QC_METADATA };
+static const struct field queue_create_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"queue_name", FIELD_NAME, FIELD_NEEDED, NULL, 0, 0, NULL},
+	{"password", FIELD_PASSWORD, FIELD_NEEDED, NULL, 0, 0, NULL}, {"metadata", FIELD_KEYS, FIELD_NULL, NULL, 0, 0, NULL}, {0},
+};
+
+/* The hash of a new password; false while it is being made, or refused. */
+static bool
+new_hash(struct ask *a, struct str password, char *hash)
+{
+	enum auth_answer r = auth_hash(a->r->o.auth, password, a->req->peer, hash);
+
+	a->later = r == AUTH_LATER;
+	if (r == AUTH_BUSY)
+		refuse(a, 503, "too many passwords are being checked: try again");
+	return r == AUTH_OK;
+}
+
+static void
+post_queue(struct ask *a)
+{
+	struct queue *q;
+	char hash[128];
+
+	if (a->r->o.no_create) {
+		refuse(a, 403, "this server makes no queues (--no-create): ask who runs it");
+		return;
+	}
+	if (queue_find(a->store, a->v[QC_NAME].text)) {
+		buf_clear(&a->r->text);
+		buf_printf(&a->r->text, "Queue '%.*s' already exists", (int)a->v[QC_NAME].text.n, a->v[QC_NAME].text.p);
+		refuse(a, 409, a->r->text.p);
+		return;
+	}
+	if (!new_hash(a, a->v[QC_PASSWORD].text, hash))
+		return;
+	q = queue_create(a->store, a->v[QC_NAME].text, hash, json_of(&a->v[QC_METADATA]), a->now, &a->err);
+	if (q)
+		answer_id(a, "queue_id", queue_id(q));
+	else
+		refuse_err(a);
+}
+
+static void
+get_queue(struct ask *a)
+{
+	answer_queue(a);
+}
+
+enum { QU_VERSION, QU_NAME, QU_PASSWORD, QU_METADATA };
+static const struct field queue_update_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"new_queue_name", FIELD_NAME, FIELD_NULL, NULL, 0, 0, NULL},
+	{"new_password", FIELD_PASSWORD, FIELD_NULL, NULL, 0, 0, NULL}, {"metadata_update", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL}, {0},
+};
+
+static void
+put_queue(struct ask *a)
+{
+	struct queue_update u = {.name = text_of(&a->v[QU_NAME]), .metadata = json_of(&a->v[QU_METADATA])};
+	char hash[128];
+
+	if (a->v[QU_PASSWORD].given) {
+		if (!new_hash(a, a->v[QU_PASSWORD].text, hash))
+			return;
+		u.hash = hash;
+	}
+	if (queue_update(a->store, a->queue, &u, a->now, &a->err) < 0)
+		refuse_err(a);
+	else
+		answer_queue(a);
+}
+
+static void
+delete_queue(struct ask *a)
+{
+	if (queue_delete(a->store, a->queue, a->flag, a->now, &a->err) < 0)
+		refuse_err(a);
+	else
+		a->out->status = 204;
+}
+
+/* ---- tasks ---- */
+
+enum { TS_VERSION, TS_NAME, TS_ARGS, TS_METADATA, TS_CMD, TS_HEARTBEAT, TS_TIMEOUT, TS_RETRIES, TS_PRIORITY };
+static const struct field submit_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"task_name", FIELD_NAME, FIELD_NULL, NULL, 0, 0, NULL},
+	{"args", FIELD_KEYS, FIELD_NULL, NULL, 0, 0, NULL}, {"metadata", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL},
+	{"cmd", FIELD_CMD, FIELD_NULL, NULL, 0, 0, NULL}, {"heartbeat_timeout", FIELD_FLOAT, FIELD_NULL, NULL, 0, 0, NULL},
+	{"task_timeout", FIELD_INT, FIELD_NULL, NULL, 0, 0, NULL}, {"max_retries", FIELD_INT, 0, NULL, 0, 0, NULL},
+	{"priority", FIELD_INT, 0, NULL, 0, 0, NULL}, {0},
+};
+
+static void
+post_task(struct ask *a)
+{
+	const struct json *args = json_of(&a->v[TS_ARGS]), *cmd = json_of(&a->v[TS_CMD]);
+	struct submit in = {
+		.name = a->v[TS_NAME].given ? a->v[TS_NAME].text : (struct str){0}, .args = args, .metadata = json_of(&a->v[TS_METADATA]),
+		.cmd = cmd, .heartbeat_timeout = a->v[TS_HEARTBEAT].given ? a->v[TS_HEARTBEAT].real : NAN,
+		.has_task_timeout = a->v[TS_TIMEOUT].given, .task_timeout = a->v[TS_TIMEOUT].num,
+		.max_retries = a->v[TS_RETRIES].given ? a->v[TS_RETRIES].num : 3,
+		.priority = a->v[TS_PRIORITY].given ? a->v[TS_PRIORITY].num : 10,
+	};
+	uuid key, id;
+	char text[37];
+	int has;
+
+	if ((!args || !args->len) && (!cmd || !cmd->len)) {
+		refuse(a, 400, "Either args or cmd must be provided");
+		return;
+	}
+	has = header_uuid(a, "Idempotency-Key", key);
+	if (has < 0)
+		return;
+	in.key = has ? key : NULL;
+	random_id(a, in.fresh);
+	if (queue_submit(a->store, a->queue, &in, a->now, id, &a->err) < 0) {
+		refuse_err(a);
+		return;
+	}
+	uuid_print(id, text);
+	answer_id(a, "task_id", text);
+}
+
+enum { LS_VERSION, LS_OFFSET, LS_LIMIT, LS_ID, LS_NAME, LS_STATUS, LS_FILTER, LS_SORT };
+#define LS_FIELDS(id, name, states) \
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"offset", FIELD_INT, 0, NULL, 0, INT64_MAX, NULL}, \
+	{"limit", FIELD_INT, 0, NULL, 1, 1000, NULL}, {id, FIELD_TEXT, FIELD_NULL, NULL, 0, 0, NULL}, \
+	{name, FIELD_TEXT, FIELD_NULL, NULL, 0, 0, NULL}, {"status", FIELD_CHOICE, FIELD_NULL, states, 0, 0, NULL}, \
+	{"extra_filter", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL}, {"sort", FIELD_SORT, FIELD_NULL, NULL, 0, 0, NULL}, {0}
+static const struct field task_search_fields[] = {LS_FIELDS("task_id", "task_name", "pending|running|success|failed|cancelled")};
+static const struct field worker_search_fields[] = {LS_FIELDS("worker_id", "worker_name", "active|suspended|crashed")};
+
+static void
+search(struct ask *a, int64_t (*find)(struct store *, struct queue *, const struct search *, struct buf *, struct err *))
+{
+	struct search in = {
+		.id = text_of(&a->v[LS_ID]), .name = text_of(&a->v[LS_NAME]), .status = text_of(&a->v[LS_STATUS]),
+		.sort = json_of(&a->v[LS_SORT]), .offset = a->v[LS_OFFSET].num, .limit = a->v[LS_LIMIT].given ? a->v[LS_LIMIT].num : 100,
+	};
+	struct match *m;
+
+	if (filter_of(a, &a->v[LS_FILTER], &m) < 0) {
+		refuse_err(a);
+		return;
+	}
+	in.filter = m;
+	buf_clear(&a->r->text);
+	answer_list(a, find(a->store, a->queue, &in, &a->r->text, &a->err));
+	match_free(m);
+}
+
+static void
+search_tasks(struct ask *a)
+{
+	search(a, queue_search);
+}
+
+static void
+search_workers(struct ask *a)
+{
+	search(a, queue_worker_search);
+}
+
+enum { TF_VERSION, TF_WORKER, TF_ETA, TF_HEARTBEAT, TF_START, TF_REQUIRED, TF_FILTER, TF_CMD };
+static const struct field fetch_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"worker_id", FIELD_TEXT, FIELD_NULL, NULL, 0, 0, NULL},
+	{"eta_max", FIELD_TEXT, FIELD_NULL, NULL, 0, 0, NULL}, {"heartbeat_timeout", FIELD_FLOAT, FIELD_NULL, NULL, 0, 0, NULL},
+	{"start_heartbeat", FIELD_BOOL, 0, NULL, 0, 0, NULL}, {"required_fields", FIELD_TEXTS, FIELD_NULL, NULL, 0, 0, NULL},
+	{"extra_filter", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL}, {"cmd", FIELD_CMD, FIELD_NULL, NULL, 0, 0, NULL}, {0},
+};
+
+/* A duration in whole seconds, rounded up.  -1 with 400. */
+static int
+eta_of(struct ask *a, int64_t *seconds)
+{
+	struct str text = text_of(&a->v[TF_ETA]);
+	double d = 0;
+
+	*seconds = 0;
+	if (text.n && (parse_duration(text, &d) < 0 || d > 1e15 || d < -1e15)) {
+		refuse(a, 400, "eta_max is no duration: 90, 1.5, 1h30m and 1 hour, 30 minutes are");
+		return -1;
+	}
+	*seconds = (int64_t)d;
+	*seconds += (double)*seconds < d;
+	return 0;
+}
+
+static void
+fetch_task(struct ask *a)
+{
+	struct fetch in = {
+		.start_heartbeat = !a->v[TF_START].given || a->v[TF_START].num, .required = json_of(&a->v[TF_REQUIRED]),
+		.heartbeat_timeout = a->v[TF_HEARTBEAT].given ? a->v[TF_HEARTBEAT].real : NAN, .cmd = json_of(&a->v[TF_CMD]),
+	};
+	struct str worker = text_of(&a->v[TF_WORKER]);
+	struct match *m = NULL;
+	struct task *t;
+	uuid token;
+	int has;
+
+	if (eta_of(a, &in.task_timeout) < 0)
+		return;
+	in.has_eta = in.task_timeout != 0;
+	in.has_worker = worker.n > 0;
+	if (worker.n && uuid_parse(worker, in.worker) < 0)
+		memset(in.worker, 0, sizeof in.worker);   /* no worker has it */
+	has = header_uuid(a, "Idempotency-Key", token);
+	if (has < 0)
+		return;
+	in.token = has ? token : NULL;
+	if (filter_of(a, &a->v[TF_FILTER], &m) < 0) {
+		refuse_err(a);
+		return;
+	}
+	in.filter = m;
+	switch (queue_fetch(a->store, a->queue, &in, a->now, &t, &a->err)) {
+	case 1:
+		answer(a, 200, "{\"notification\":null,\"found\":true,\"task\":");
+		queue_task_print(&a->out->body, t);
+		buf_addc(&a->out->body, '}');
+		break;
+	case 0:
+		answer(a, 200, "{\"notification\":null,\"found\":false,\"task\":null}");
+		break;
+	default:
+		refuse_err(a);
+	}
+	match_free(m);
+}
+
+enum { ST_VERSION, ST_STATUS, ST_WORKER, ST_SUMMARY };
+static const struct field status_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"status", FIELD_CHOICE, FIELD_NEEDED, "success|failed|cancelled", 0, 0, NULL},
+	{"worker_id", FIELD_TEXT, FIELD_NULL, NULL, 0, 0, NULL}, {"summary", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL}, {0},
+};
+
+static void
+report_task(struct ask *a)
+{
+	struct report in = {.has_worker = a->v[ST_WORKER].given, .worker = a->v[ST_WORKER].text, .summary = json_of(&a->v[ST_SUMMARY])};
+	uuid run;
+	int has = header_uuid(a, "Labtasker-Run", run);
+
+	if (has < 0)
+		return;
+	in.run = has ? run : NULL;
+	for (int s = 0; s < TASK_STATES; s++)
+		if (str_is(a->v[ST_STATUS].text, task_status[s]))
+			in.status = (enum status)s;
+	if (queue_report(a->store, a->queue, str_of(a->id), &in, a->now, &a->err) < 0)
+		refuse_err(a);
+	else
+		answer(a, 200, "null");
+}
+
+static void
+heartbeat(struct ask *a)
+{
+	struct buf worker = {0};
+	uuid run;
+	int has = header_uuid(a, "Labtasker-Run", run);
+
+	if (has < 0)
+		return;
+	query_get(a, "worker_id", &worker);
+	if (queue_heartbeat(a->store, a->queue, str_of(a->id), (struct str){worker.p, worker.len}, has ? run : NULL, a->now, &a->err) < 0)
+		refuse_err(a);
+	else
+		a->out->status = 204;
+	buf_free(&worker);
+}
+
+static void
+get_task(struct ask *a)
+{
+	struct task *t = queue_task(a->queue, str_of(a->id));
+
+	if (!t) {
+		refuse(a, 404, "Task not found");
+		return;
+	}
+	a->out->status = 200;
+	queue_task_print(&a->out->body, t);
+}
+
+static void
+delete_task(struct ask *a)
+{
+	if (queue_task_delete(a->store, a->queue, str_of(a->id), a->now, &a->err) < 0)
+		refuse_err(a);
+	else
+		a->out->status = 204;
+}
+
+enum { TU_VERSION, TU_REPLACE, TU_ID };
+static const struct field update_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"replace_fields", FIELD_TEXTS, FIELD_NULL, NULL, 0, 0, NULL},
+	{"task_id", FIELD_TEXT, FIELD_NEEDED, NULL, 0, 0, "_id"},
+	{"status", FIELD_CHOICE, 0, "pending|running|success|failed|cancelled", 0, 0, NULL},
+	{"task_name", FIELD_NAME, FIELD_NULL, NULL, 0, 0, NULL}, {"heartbeat_timeout", FIELD_FLOAT, FIELD_NULL, NULL, 0, 0, NULL},
+	{"task_timeout", FIELD_INT, FIELD_NULL, NULL, 0, 0, NULL}, {"max_retries", FIELD_INT, 0, NULL, 0, 0, NULL},
+	{"retries", FIELD_INT, 0, NULL, 0, 0, NULL}, {"priority", FIELD_INT, 0, NULL, 0, 0, NULL},
+	{"metadata", FIELD_DICT, 0, NULL, 0, 0, NULL}, {"args", FIELD_KEYS, 0, NULL, 0, 0, NULL},
+	{"cmd", FIELD_CMD, FIELD_NULL, NULL, 0, 0, NULL}, {"summary", FIELD_DICT, 0, NULL, 0, 0, NULL}, {0},
+};
+
+/* The update as the state machine takes it: only known members, converted, the id under task_id. */
+static struct json *
+plain(struct json_doc *d, const struct value *v)
+{
+	struct json *o = json_mkobj(d);
+
+	for (size_t i = TU_REPLACE; update_fields[i].name; i++) {
+		const struct json *j = v[i].json;
+		struct json *c;
+
+		if (!j)
+			continue;
+		if (v[i].given && update_fields[i].kind == FIELD_INT)
+			c = json_mkint(d, v[i].num);
+		else if (v[i].given && update_fields[i].kind == FIELD_FLOAT)
+			c = json_mkdouble(d, v[i].real);
+		else
+			c = json_copy(d, j);
+		json_set(d, o, str_of(update_fields[i].name), c);
+	}
+	return o;
+}
+
+/* [('id', 'why'), ...]: one text that names every failure. */
+static void
+add_failure(struct buf *b, const struct json *update, const char *why)
+{
+	const struct json *id = json_gets(update, "task_id");
+
+	buf_adds(b, b->len ? ", ('" : "('");
+	buf_add(b, id->s, id->len);
+	buf_adds(b, "', '");
+	buf_adds(b, why);
+	buf_adds(b, "')");
+}
+
+static void
+run_updates(struct ask *a, struct json *list, const unsigned char *run)
+{
+	struct buf failures = {0}, text = {0};
+	struct task **done = xcalloc(list->len, sizeof *done);
+	size_t n = 0, failed = 0;
+
+	for (const struct json *u = list->head; u; u = u->next) {
+		a->err = (struct err){0};
+		if (!queue_task_update(a->store, a->queue, u, a->flag, run, a->now, &done[n], &a->err)) {
+			n++;
+		} else {
+			add_failure(&failures, u, a->err.msg);
+			failed++;
+		}
+	}
+	if (failed && run) {
+		refuse_err(a);
+	} else if (failed) {
+		buf_printf(&text, "Failed to update %lu/%lu tasks. Detail: [", (unsigned long)failed, (unsigned long)list->len);
+		buf_add(&text, failures.p, failures.len);
+		buf_addc(&text, ']');
+		refuse(a, 400, text.p);
+	} else {
+		buf_clear(&a->r->text);
+		buf_addc(&a->r->text, '[');
+		for (size_t i = 0; i < n; i++) {
+			if (i)
+				buf_addc(&a->r->text, ',');
+			queue_task_print(&a->r->text, done[i]);
+		}
+		buf_addc(&a->r->text, ']');
+		answer_list(a, (int64_t)n);
+	}
+	buf_free(&failures);
+	buf_free(&text);
+	free(done);
+}
+
+static void
+put_tasks(struct ask *a)
+{
+	const struct json *list = a->doc ? a->doc->root : NULL;
+	struct buf faults = {0};
+	struct json *plains;
+	int index = 0, has;
+	uuid run;
+
+	if (!list || list->type != JSON_ARR) {
+		refuse_fault(a, list && list->type != JSON_NULL ? "list_type" : "missing", NULL,
+		    list && list->type != JSON_NULL ? "Input should be a valid list" : "Field required", list);
+		return;
+	}
+	plains = json_mkarr(a->doc);
+	for (const struct json *u = list->head; u; u = u->next)
+		if (!field_check(update_fields, a->v, u, index++, &faults))
+			json_push(plains, plain(a->doc, a->v));
+	if (faults.len) {
+		a->out->status = 422;
+		buf_adds(&a->out->body, "{\"detail\":[");
+		buf_add(&a->out->body, faults.p, faults.len);
+		buf_adds(&a->out->body, "]}");
+		goto out;
+	}
+	has = header_uuid(a, "Labtasker-Run", run);
+	if (has < 0)
+		goto out;
+	if (list->len > UPDATES)
+		refuse(a, 400, "more than 1000 updates in one request: send them in parts");
+	else if (has && list->len != 1)
+		refuse(a, 400, "Labtasker-Run goes with exactly one update");
+	else
+		run_updates(a, plains, has ? run : NULL);
+out:
+	buf_free(&faults);
+}
+
+/* ---- workers ---- */
+
+enum { WC_VERSION, WC_NAME, WC_METADATA, WC_RETRIES };
+static const struct field worker_create_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"worker_name", FIELD_NAME, FIELD_NULL, NULL, 0, 0, NULL},
+	{"metadata", FIELD_KEYS, FIELD_NULL, NULL, 0, 0, NULL}, {"max_retries", FIELD_INT, 0, NULL, 0, 0, NULL}, {0},
+};
+
+static void
+post_worker(struct ask *a)
+{
+	uuid id;
+	char text[37];
+
+	random_id(a, id);
+	if (queue_worker_create(a->store, a->queue, a->v[WC_NAME].given ? a->v[WC_NAME].text : (struct str){0}, json_of(&a->v[WC_METADATA]),
+	    a->v[WC_RETRIES].given ? a->v[WC_RETRIES].num : 3, id, a->now, &a->err) < 0) {
+		refuse_err(a);
+		return;
+	}
+	uuid_print(id, text);
+	answer_id(a, "worker_id", text);
+}
+
+static void
+get_worker(struct ask *a)
+{
+	struct worker *w = queue_worker(a->queue, str_of(a->id));
+
+	if (!w) {
+		refuse(a, 404, "Worker not found");
+		return;
+	}
+	a->out->status = 200;
+	queue_worker_print(&a->out->body, w, "_id");
+}
+
+enum { WS_VERSION, WS_STATUS };
+static const struct field worker_status_fields[] = {
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"status", FIELD_CHOICE, FIELD_NEEDED, "active|suspended|crashed", 0, 0, NULL}, {0},
+};
+
+static void
+set_worker(struct ask *a)
+{
+	enum wstatus to = CRASHED;
+
+	for (int s = 0; s < WORKER_STATES; s++)
+		if (str_is(a->v[WS_STATUS].text, worker_status[s]))
+			to = (enum wstatus)s;
+	if (queue_worker_set(a->store, a->queue, str_of(a->id), to, a->now, &a->err) < 0)
+		refuse_err(a);
+	else
+		answer(a, 200, "null");
+}
+
+static void
+delete_worker(struct ask *a)
+{
+	if (queue_worker_delete(a->store, a->queue, str_of(a->id), a->flag, a->now, &a->err) < 0)
+		refuse_err(a);
+	else
+		a->out->status = 204;
+}
+
+/* ---- routes ---- */
+
+#define ME "/api/v1/queues/me"
+static const struct route routes[] = {
+	{"GET", "/", READ, true, false, NULL, NULL, false, get_root},
+	{"GET", "/health", READ, true, false, NULL, NULL, false, get_health},
+	{"GET", "/health/full", READ, true, false, NULL, NULL, false, get_health_full},
+	{"GET", "/api/v1/polling", READ, true, false, NULL, NULL, false, get_polling},
+	{"POST", "/api/v1/queues", NEW, true, true, queue_create_fields, NULL, false, post_queue},
+	{"GET", ME, READ, false, false, NULL, NULL, false, get_queue},
+	{"PUT", ME, NEW, false, true, queue_update_fields, NULL, false, put_queue},
+	{"DELETE", ME, END, false, false, NULL, "cascade_delete", false, delete_queue},
+	{"POST", ME "/tasks", NEW, false, true, submit_fields, NULL, false, post_task},
+	{"PUT", ME "/tasks", END, false, true, NULL, "reset_pending", true, put_tasks},
+	{"POST", ME "/tasks/search", READ, false, true, task_search_fields, NULL, false, search_tasks},
+	{"POST", ME "/tasks/next", NEW, false, true, fetch_fields, NULL, false, fetch_task},
+	{"POST", ME "/tasks/{}/status", END, false, true, status_fields, NULL, false, report_task},
+	{"POST", ME "/tasks/{}/heartbeat", END, false, false, NULL, NULL, false, heartbeat},
+	{"GET", ME "/tasks/{}", READ, false, false, NULL, NULL, false, get_task},
+	{"DELETE", ME "/tasks/{}", END, false, false, NULL, NULL, false, delete_task},
+	{"POST", ME "/workers", NEW, false, true, worker_create_fields, NULL, false, post_worker},
+	{"POST", ME "/workers/search", READ, false, true, worker_search_fields, NULL, false, search_workers},
+	{"POST", ME "/workers/{}/status", END, false, true, worker_status_fields, NULL, false, set_worker},
+	{"GET", ME "/workers/{}", READ, false, false, NULL, NULL, false, get_worker},
+	{"DELETE", ME "/workers/{}", END, false, false, NULL, "cascade_update", true, delete_worker},
+};
+
+/* Whether path is of pattern; the part at {} goes to id. */
+static bool
+path_is(const char *pattern, struct str path, struct str *id)
+{
+	const char *p = path.p, *end = path.p + path.n;
+
+	for (; *pattern; pattern++) {
+		if (pattern[0] == '{') {
+			const char *slash = memchr(p, '/', (size_t)(end - p));
+
+			*id = (struct str){p, (size_t)((slash ? slash : end) - p)};
+			if (!id->n)
+				return false;
+			p += id->n;
+			pattern++;
+		} else if (p == end || *p++ != *pattern) {
+			return false;
+		}
+	}
+	return p == end;
+}
+
+static void
+escape_path(struct buf *b, struct str path)
+{
+	while (path.n) {
+		const char *slash = memchr(path.p, '/', path.n);
+		size_t n = slash ? (size_t)(slash - path.p) : path.n;
+
+		http_escape(b, (struct str){path.p, n});
+		if (slash)
+			buf_addc(b, '/');
+		n += slash ? 1 : 0;
+		path.p += n;
+		path.n -= n;
+	}
+}
+
+/* The route of a request; NULL after a 404, 405 or 307. */
+static const struct route *
+route_of(struct ask *a, struct str path)
+{
+	struct str id = {0};
+	bool known = false, slash;
+
+	buf_clear(&a->r->text);
+	for (size_t i = 0; i < LEN(routes); i++) {
+		if (!path_is(routes[i].path, path, &id))
+			continue;
+		if (str_is(a->req->method, routes[i].method)) {
+			size_t n = id.n < sizeof a->id ? id.n : sizeof a->id - 1;
+
+			if (n)
+				memcpy(a->id, id.p, n);
+			a->id[n] = 0;
+			return &routes[i];
+		}
+		buf_adds(&a->r->text, known ? ", " : "");
+		buf_adds(&a->r->text, routes[i].method);
+		known = true;
+	}
+	if (known) {
+		buf_adds(&a->out->head, "Allow: ");
+		buf_add(&a->out->head, a->r->text.p, a->r->text.len);
+		buf_adds(&a->out->head, "\r\n");
+		refuse(a, 405, "Method Not Allowed");
+		return NULL;
+	}
+	slash = path.n > 1 && path.p[path.n - 1] == '/';
+	for (size_t i = 0; slash && i < LEN(routes); i++) {
+		const struct str *host = http_get(a->req->head, "Host");
+
+		if (!path_is(routes[i].path, (struct str){path.p, path.n - 1}, &id))
+			continue;
+		buf_adds(&a->out->head, "Location: http://");
+		buf_add(&a->out->head, host ? host->p : "localhost", host ? host->n : 9);
+		escape_path(&a->out->head, (struct str){path.p, path.n - 1});
+		if (a->query.n) {
+			buf_addc(&a->out->head, '?');
+			buf_add(&a->out->head, a->query.p, a->query.n);
+		}
+		buf_adds(&a->out->head, "\r\n");
+		a->out->status = 307;
+		return NULL;
+	}
+	refuse(a, 404, "Not Found");
+	return NULL;
+}
+
+/* application/json and application/anything+json, parameters aside. */
+static bool
+is_json(const struct str *type)
+{
+	struct str t;
+	const char *semi;
+
+	if (!type)
+		return false;
+	t = *type;
+	semi = memchr(t.p, ';', t.n);
+	if (semi)
+		t.n = (size_t)(semi - t.p);
+	while (t.n && (t.p[t.n - 1] == ' ' || t.p[t.n - 1] == '\t'))
+		t.n--;
+	if (str_caseis(t, "application/json"))
+		return true;
+	return t.n > 17 && str_caseis((struct str){t.p, 12}, "application/") && str_caseis((struct str){t.p + t.n - 5, 5}, "+json");
+}
+
+/* The body as JSON, where it is said to be.  -1 after a 422. */
+static int
+parse_body(struct ask *a)
+{
+	struct str b = a->req->body;
+	struct err e = {0};
+	struct buf item = {0};
+
+	if (!b.n || !is_json(http_get(a->req->head, "Content-Type")))
+		return 0;
+	if (b.n >= 3 && !memcmp(b.p, "\xef\xbb\xbf", 3))
+		b.p += 3, b.n -= 3;
+	a->doc = json_parse(b.p, b.n, &e);
+	if (a->doc)
+		return 0;
+	buf_printf(&item, "{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",%lu],\"msg\":\"JSON decode error\",\"input\":{},\"ctx\":{\"error\":",
+	    (unsigned long)e.pos);
+	json_putstr(&item, str_of(e.msg), 0);
+	buf_adds(&item, "}}]}");
+	a->out->status = 422;
+	buf_add(&a->out->body, item.p, item.len);
+	buf_free(&item);
+	return -1;
+}
+
+static int
+unauthorized(struct ask *a, const char *why)
+{
+	refuse(a, 401, why);
+	buf_adds(&a->out->head, "WWW-Authenticate: Basic\r\n");
+	return -1;
+}
+
+/* The queue that the credentials open.  -1 after a 401 or 503, or later. */
+static int
+authenticate(struct ask *a)
+{
+	const struct str *h = http_get(a->req->head, "Authorization");
+	struct buf pair = {0};
+	const char *colon;
+	enum auth_answer r = AUTH_WRONG;
+
+	if (!h || h->n < 6 || !str_caseis((struct str){h->p, 5}, "Basic") || h->p[5] != ' ')
+		return unauthorized(a, "Not authenticated");
+	if (hash_unbase64(&pair, (struct str){h->p + 6, h->n - 6}) < 0 || !pair.len || !(colon = memchr(pair.p, ':', pair.len))
+	    || !utf8_valid(pair.p, pair.len)) {
+		buf_free(&pair);
+		return unauthorized(a, "Not authenticated");
+	}
+	a->queue = queue_find(a->store, (struct str){pair.p, (size_t)(colon - pair.p)});
+	if (a->queue)
+		r = auth_check(a->r->o.auth, queue_hash(a->queue), (struct str){colon + 1, pair.len - (size_t)(colon + 1 - pair.p)}, a->req->peer);
+	memset(pair.p, 0, pair.len);
+	buf_free(&pair);
+	a->later = r == AUTH_LATER;
+	if (r == AUTH_BUSY)
+		refuse(a, 503, "too many passwords are being checked: try again");
+	if (r == AUTH_WRONG)
+		return unauthorized(a, "Invalid credentials");
+	return r == AUTH_OK ? 0 : -1;
+}
+
+/* The query flag and the body's fields.  -1 after a 422. */
+static int
+validate(struct ask *a, const struct route *r)
+{
+	struct buf *b = &a->out->body, text = {0};
+	const struct json *root = a->doc ? a->doc->root : NULL;
+	struct buf faults = {0};
+
+	a->flag = r->flag_default;
+	if (r->flag && query_get(a, r->flag, &text) && !field_flag((struct str){text.p, text.len}, &a->flag)) {
+		buf_printf(&faults, "{\"type\":\"bool_parsing\",\"loc\":[\"query\",\"%s\"],\"msg\":\"Input should be a valid boolean, unable to "
+		    "interpret input\",\"input\":", r->flag);
+		json_putstr(&faults, utf8_valid(text.p, text.len) ? (struct str){text.p, text.len} : str_of("?"), 0);
+		buf_addc(&faults, '}');
+	}
+	buf_free(&text);
+	if (r->fields && a->req->body.n && !a->doc)
+		field_fault(&faults, "model_attributes_type", NULL, "Input should be a valid dictionary or object to extract fields from", NULL);
+	else if (r->fields)
+		field_check(r->fields, a->v, root, -1, &faults);
+	if (!faults.len)
+		return 0;
+	a->out->status = 422;
+	buf_adds(b, "{\"detail\":[");
+	buf_add(b, faults.p, faults.len);
+	buf_adds(b, "]}");
+	buf_free(&faults);
+	return -1;
+}
+
+/* Changes are refused, all or those that make more, while the journal cannot keep them. */
+static int
+admit(struct ask *a, const struct route *r)
+{
+	enum journal_mode mode = journal_mode(a->r->o.journal);
+
+	if (r->kind == READ || mode == JOURNAL_FINE || (mode == JOURNAL_LOW && r->kind == END))
+		return 0;
+	refuse(a, 503, mode == JOURNAL_LOW ? "the store's disk is full: running tasks may end, nothing new is taken until there is room"
+	                                   : "the store cannot keep changes now: try again");
+	buf_adds(&a->out->head, "Retry-After: 1\r\n");
+	return -1;
+}
+
+enum api_result
+api_handle(struct rest *rest, const struct request *req, struct now now, struct answer *out)
+{
+	struct ask a = {.r = rest, .req = req, .now = now, .store = *rest->o.store, .out = out};
+	const char *mark = memchr(req->target.p, '?', req->target.n);
+	struct str raw = {req->target.p, mark ? (size_t)(mark - req->target.p) : req->target.n};
+	const struct route *r = NULL;
+	struct buf path = {0};
+
+	buf_adds(&out->head, rest->head);
+	if (mark)
+		a.query = (struct str){mark + 1, req->target.n - raw.n - 1};
+	if (raw.n > 7 && !memcmp(raw.p, "http://", 7)) {   /* the absolute form, as proxies send it */
+		const char *slash = memchr(raw.p + 7, '/', raw.n - 7);
+
+		raw = slash ? (struct str){slash, raw.n - (size_t)(slash - raw.p)} : (struct str){"/", 1};
+	}
+	if (http_unescape(&path, raw, false) < 0 || (path.len && memchr(path.p, 0, path.len)))
+		refuse(&a, 404, "Not Found");
+	else
+		r = route_of(&a, (struct str){path.p, path.len});
+	buf_free(&path);
+	if (r && !(r->body && parse_body(&a) < 0) && !(!r->open && authenticate(&a) < 0) && !validate(&a, r) && !admit(&a, r))
+		r->call(&a);
+	json_free(a.doc);
+	if (a.later) {
+		buf_clear(&out->head);
+		return API_LATER;
+	}
+	return API_DONE;
+}
+
+struct rest *
+api_new(const struct api_opts *o)
+{
+	struct rest *r = xcalloc(1, sizeof *r);
+
+	r->o = *o;
+	r->head = xprintf("Labtasker-Version: %s\r\nLabtasker-Store: %s\r\n", LABTASKER_VERSION, journal_store_id(o->journal));
+	r->started = o->os->mono(o->os->ctx);
+	return r;
+}
+
+void
+api_free(struct rest *r)
+{
+	free(r->head);
+	buf_free(&r->text);
+	free(r);
+}
