@@ -553,14 +553,15 @@ compose(struct client *c, struct call *k, int64_t now)
 	push(&c->sent, k);
 }
 
-/* The idle connection may have been closed over there without our knowing. */
+/* Before k goes out on an idle connection: it may have been closed over there.  An end that has come is seen; from one that is on its
+ * way only a new connection is safe. */
 static void
 freshen(struct client *c, const struct call *k, int64_t now)
 {
-	if (!c->wire.up || c->sent.head || now - c->wire.since <= TRUSTED * SECOND)
+	if (!c->wire.up || c->sent.head)
 		return;
-	receive(c, now);   /* sees an end that has come already; one on its way only a new connection is safe from */
-	if (c->wire.net && !call_repeatable(k, c->ours))
+	receive(c, now);
+	if (c->wire.net && now - c->wire.since > TRUSTED * SECOND && !call_repeatable(k, c->ours))
 		wire_close(&c->wire);
 }
 

@@ -35,7 +35,7 @@ struct toml {
 	struct json *table;        /* that of the last header */
 	int depth;                 /* its depth */
 	struct buf text;           /* scratch: the last string or number, escapes and underscores resolved */
-	struct spot *spot;       /* where each value stands; for conf_load's messages */
+	struct spot *spot;         /* where each value stands; for conf_load's messages */
 	size_t nspot, cap;
 	struct err *e;
 };

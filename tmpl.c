@@ -46,8 +46,8 @@ struct tmpl {
 	size_t n;
 	struct hole *hole;
 	size_t nhole;
-	char **name;
-	size_t nname;
+	char **name, **delim;      /* names used; delimiters of here-documents, which holes point to */
+	size_t nname, ndelim;
 };
 
 /* ---- the lexer's state ---- */
@@ -83,7 +83,7 @@ struct frame {
 };
 
 struct here {
-	char *delim;
+	const char *delim;
 	bool raw, tabs;       /* the delimiter was quoted; <<- */
 	size_t depth;         /* of the list it was named in */
 };
@@ -394,8 +394,9 @@ here_begin(struct lexer *x)
 		buf_free(&delim);
 		return;
 	}
-	buf_addc(&delim, 0);
-	h.delim = delim.p;
+	x->t->delim = xrealloc(x->t->delim, (x->t->ndelim + 1) * sizeof *x->t->delim);
+	h.delim = x->t->delim[x->t->ndelim++] = xmemdup(delim.p, delim.len);
+	buf_free(&delim);
 	x->here[x->nhere++] = h;
 }
 
@@ -423,9 +424,7 @@ here_line(struct lexer *x)
 
 	while (x->inbody && here_ends(x, x->pos, &end)) {
 		x->pos = end < x->n ? end + 1 : end;
-		free(x->here[x->body].delim);
-		x->here[x->body++].delim = NULL;
-		if (x->body == x->nhere) {
+		if (++x->body == x->nhere) {
 			x->body = x->nhere = 0;
 			x->inbody = false;
 			x->depth--;
@@ -1021,8 +1020,6 @@ parse(struct tmpl *t, enum tmpl_form form, struct err *e)
 		else
 			step[top(x)->kind](x);
 	}
-	for (size_t i = 0; i < x->nhere; i++)
-		free(x->here[i].delim);
 	free(x);
 	return r;
 }
@@ -1053,7 +1050,10 @@ tmpl_free(struct tmpl *t)
 		return;
 	for (size_t i = 0; i < t->nname; i++)
 		free(t->name[i]);
+	for (size_t i = 0; i < t->ndelim; i++)
+		free(t->delim[i]);
 	free(t->name);
+	free(t->delim);
 	free(t->hole);
 	free(t->text);
 	free(t);

@@ -306,7 +306,7 @@ open_store(struct server *s, struct err *e)
 	s->api = api_new(&ao);
 	if (!same_dir(s->dir, o->root))
 		return 0;
-	if (client_home(o->root, e) < 0)
+	if (locate_make(o->root, e) < 0)
 		return -1;
 	return own_queue(s, e);
 }

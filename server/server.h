@@ -7,7 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, regex, match, queue, journal, auth, field, api, conn, claim, serve.
+ * Order of use: tree, match, queue, show, journal, auth, field, api, conn, claim, serve.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -37,6 +37,33 @@ struct os {
 	int (*syncdir)(void *ctx, const char *dir);
 };
 extern const struct os os_real;   /* serve.c */
+
+/* ---- tree.c: key trees of args, each kept once, and "no more, no less" (SPEC 1.2), pure -------------------------- */
+
+/* The shape of an args object: its keys and those of the objects under them, without values, order and arrays' insides.  Two args
+ * with the same keys have the same shape, by pointer, so that pending tasks can be indexed by it. */
+struct shapes;             /* a table of them */
+struct shape {
+	void *index;           /* the queue's: its pending tasks of this shape; NULL when new */
+	struct shape *next, *prev;   /* all shapes of the table, in order of creation */
+	/* private to tree.c */
+	size_t refs;
+	uint64_t hash;
+	struct shape *chain;
+	struct str text;       /* canonical: see tree.c */
+};
+struct shapes *shapes_new(const unsigned char seed[16]);
+void shapes_free(struct shapes *t);
+struct shape *shapes_take(struct shapes *t, const struct json *args);   /* finds or makes it, one reference more; args NULL: {} */
+void shapes_drop(struct shapes *t, struct shape *s);        /* one less; freed with the last */
+struct shape *shapes_first(const struct shapes *t);
+/* What a worker requires, from required_fields (a list of dotted paths, "*"), compiled.  NULL with err (400) when the list or a path
+ * is bad.  required NULL, null or an empty list: need_any.  Owned. */
+struct need;
+struct need *need_new(const struct json *required, struct err *e);
+void need_free(struct need *n);
+bool need_any(const struct need *n);                        /* every shape will do */
+bool need_test(const struct need *n, const struct shape *s);
 
 /* ---- match.c: filters (SPEC 2) over JSON values, pure ------------------------------------------------------ */
 

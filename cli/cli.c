@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of commands.  A row is a command's whole description; finding it, its help and its usage errors are made from it.
+ * Words that name no row get the nearest one as a hint.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command commands[] = {
+	{"loop", NULL, "[-- CMD...]", "Fetches tasks and runs CMD for each, until the queue is empty.",
+	    "labtasker loop -- echo '%(prompt)' '%(guidance_scale)'", loop_opts, 0, 0, false, cmd_loop},
+	{"task submit", "submit", "[-- --key value ...]", "Puts a task into the queue and prints its id.",
+	    "labtasker task submit -- --prompt \"an astronaut riding a horse\" --guidance_scale 7.5",
+	    submit_opts, 0, 0, false, cmd_submit},
+	{"task ls", NULL, NULL, "Lists tasks.",
+	    "labtasker task ls -s pending -q", ls_opts, 0, 0, false, cmd_ls},
+	{"queue create", NULL, NULL, "Makes a queue and prints its id.",
+	    "labtasker queue create --queue-name mine --password secret", queue_create_opts, 0, 0, false, cmd_queue_create},
+	{"health", NULL, NULL, "Says whether the server is up: healthy, or exit status 255.",
+	    "labtasker health", health_opts, 0, 0, false, cmd_health},
+	{"serve", NULL, NULL, "Runs the server until it gets SIGTERM.",
+	    "labtasker serve --host 0.0.0.0 --store /srv/labtasker", serve_cmd_opts, 0, 0, false, cmd_serve},
+};
+
+/* Whether c stands in the group of that name: "task" of "task ls". */
+static bool
+in_group(const struct command *c, const char *group)
+{
+	size_t n = strlen(group);
+
+	return !strncmp(c->name, group, n) && c->name[n] == ' ';
+}
+
+static bool
+is_group(const char *word)
+{
+	for (size_t i = 0; i < LEN(commands); i++)
+		if (in_group(&commands[i], word))
+			return true;
+	return false;
+}
+
+/* The command that the words begin with; *used says how many of them name it. */
+static const struct command *
+find(char **word, int n, int *used)
+{
+	for (size_t i = 0; i < LEN(commands); i++) {
+		const struct command *c = &commands[i];
+		const char *space = strchr(c->name, ' ');
+
+		*used = space ? 2 : 1;
+		if (space && n > 1 && in_group(c, word[0]) && !strcmp(word[1], space + 1))
+			return c;
+		*used = 1;
+		if (n > 0 && (!strcmp(word[0], c->name) || (c->alias && !strcmp(word[0], c->alias))))
+			return c;
+	}
+	return NULL;
+}
+
+/* Usage of all commands, or of those of a group. */
+static int
+usage(const char *group)
+{
+	struct buf b = {0};
+	int rc;
+
+	buf_printf(&b, "usage: labtasker %s%sCOMMAND [options]\n\n", group ? group : "", group ? " " : "");
+	for (size_t i = 0; i < LEN(commands); i++)
+		if (!group || in_group(&commands[i], group))
+			buf_printf(&b, "  %-14s %s\n", commands[i].name, commands[i].about);
+	buf_adds(&b, group ? "\n" : "  help [COMMAND] Shows how to use a command.\n  --version      Shows the version.\n\n");
+	buf_adds(&b, "Each command shows its options with --help.\n");
+	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
+	buf_free(&b);
+	return rc;
+}
+
+static int
+show_help(const struct command *c)
+{
+	struct buf b = {0};
+	int rc;
+
+	opt_help(&b, c, "labtasker");
+	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
+	buf_free(&b);
+	return rc;
+}
+
+/* No command has this name: says which is nearest. */
+static int
+unknown(char **word, int n)
+{
+	bool group = is_group(word[0]);
+	char *given = group && n > 1 ? xprintf("%s %s", word[0], word[1]) : xstrdup(word[0]);
+	const char *best = NULL;
+	int least = 4;
+
+	for (size_t i = 0; i < LEN(commands); i++) {
+		const char *space = strchr(commands[i].name, ' ');
+		int d = opt_distance(str_of(commands[i].name), str_of(given));
+
+		if (space && !strcmp(space + 1, given))   /* "ls" for "task ls" */
+			d = 0;
+		if (d < least) {
+			least = d;
+			best = commands[i].name;
+		}
+	}
+	if (best)
+		warn("unknown command '%s': did you mean labtasker %s?", given, best);
+	else
+		warn("unknown command '%s': labtasker --help shows them all", given);
+	free(given);
+	return EXIT_USAGE;
+}
+
+static int
+run(struct context *x, const struct command *c, int argc, char **argv)
+{
+	struct conf conf = {0};
+	struct args a = {0};
+	struct err e = {0};
+	int rc;
+
+	x->cmd = c;
+	if (opt_parse(c, argc, argv, &a, &e) < 0) {
+		rc = ask_fail(x, &e);
+	} else if (a.help) {
+		rc = show_help(c);
+	} else if (!c->noconf && conf_load(&conf, &e) < 0) {
+		warn("%s", e.msg);
+		rc = e.code;
+	} else {
+		x->conf = &conf;
+		rc = c->run(x, &a);
+		x->conf = NULL;
+	}
+	conf_free(&conf);
+	opt_free(&a);
+	return rc;
+}
+
+static bool
+wants_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
+}
+
+static int
+version(void)
+{
+	struct buf b = {0};
+	int rc;
+
+	buf_adds(&b, "labtasker " LABTASKER_VERSION "\n");
+	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
+	buf_free(&b);
+	return rc;
+}
+
+/* help [COMMAND] */
+static int
+help(char **word, int n)
+{
+	const struct command *c;
+	int used;
+
+	if (!n || wants_help(word[0]))
+		return usage(NULL);
+	c = find(word, n, &used);
+	if (c)
+		return show_help(c);
+	return is_group(word[0]) && n == 1 ? usage(word[0]) : unknown(word, n);
+}
+
+int
+cli_main(struct context *x, int argc, char **argv)
+{
+	const struct command *c;
+	char **word = argv + 1;
+	int n = argc > 1 ? argc - 1 : 0, used;
+
+	if (!n)
+		return usage(NULL);
+	if (wants_help(word[0]))
+		return help(word + 1, n - 1);
+	if (!strcmp(word[0], "--version"))
+		return version();
+	c = find(word, n, &used);
+	if (c)
+		return run(x, c, n - used, word + used);
+	if (is_group(word[0]) && (n == 1 || wants_help(word[1])))
+		return usage(word[0]);
+	if (word[0][0] == '-') {
+		warn("unknown option %s: a command comes first; labtasker --help shows them all", word[0]);
+		return EXIT_USAGE;
+	}
+	return unknown(word, n);
+}

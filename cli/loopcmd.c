@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * labtasker loop: what to run, from one of four places (after --, -c, a script, standard input), and how; then the worker's loop
+ * has it.
+ */
+#include "cli.h"
+#include "../worker/worker.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, ETA, TIMEOUT, PTY, STDIN, GRACE, VERBOSE, END,
+	SCRIPT_MAX = 16 << 20
+};
+
+const struct opt loop_opts[] = {
+	[COMMAND] = {"-c --command --cmd", OPT_TEXT, "TEXT", "run TEXT with a shell instead of words after --", NULL},
+	[SCRIPT] = {"--script-path", OPT_TEXT, "FILE", "run the text of FILE, with its %(...) filled in, with a shell", NULL},
+	[EXECUTABLE] = {"--executable", OPT_TEXT, "SHELL", "the shell for -c and --script-path", "/bin/sh"},
+	[FILTER] = {"-f --extra-filter", OPT_TEXT, "FILTER", "take only tasks that match: '{\"metadata.tags\": \"a\"}'", NULL},
+	[WORKER] = {"--worker-id", OPT_TEXT, "ID", "run as this worker instead of a new one", NULL},
+	[ETA] = {"--eta-max", OPT_DURATION, "DURATION", "a task that runs longer has failed (90, 1h30m)", NULL},
+	[TIMEOUT] = {"--heartbeat-timeout", OPT_DURATION, "SECONDS",
+	    "a task without heartbeat for so long has failed (default 3 intervals)", NULL},
+	[PTY] = {"--[no-]use-pty", OPT_FLAG, NULL, "give the job a terminal of its own, or not", NULL},
+	[STDIN] = {"--stdin", OPT_FLAG, NULL, "the job reads our standard input", NULL},
+	[GRACE] = {"--grace", OPT_DURATION, "SECONDS", "between asking a job to end and killing it", "20"},
+	[VERBOSE] = {"-v --verbose", OPT_FLAG, NULL, "say more on stderr", NULL},
+	[END] = {0}
+};
+
+/* The whole of a stream, at most SCRIPT_MAX. */
+static int
+read_all(int fd, struct buf *b, struct err *e)
+{
+	ssize_t n;
+
+	do {
+		buf_reserve(b, 64 << 10);
+		n = sys_read(fd, b->p + b->len, 64 << 10);
+		b->len += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && b->len <= SCRIPT_MAX);
+	b->p[b->len] = 0;
+	if (n < 0)
+		return err_set(e, EXIT_USAGE, "standard input cannot be read");
+	return n > 0 ? err_set(e, EXIT_USAGE, "standard input is longer than 16 MiB") : 0;
+}
+
+static int
+check_text(const struct buf *b, const char *from, struct err *e)
+{
+	if (b->len && memchr(b->p, 0, b->len))
+		return err_set(e, EXIT_USAGE, "%s holds a zero byte: it is no command", from);
+	if (!b->len || b->p[strspn(b->p, " \t\r\n")] == 0)
+		return err_set(e, EXIT_USAGE, "no command in %s: write labtasker loop -- CMD...", from);
+	return 0;
+}
+
+/* Sets argv or text of o; text then stands in b. */
+static int
+find_command(const struct args *a, struct loop_opts *o, struct buf *b, struct err *e)
+{
+	const char *text = a->val[COMMAND].text, *script = a->val[SCRIPT].text;
+	int rc;
+
+	if ((a->nrest > 0) + !!text + !!script > 1)
+		return err_set(e, EXIT_USAGE, "give one command: words after --, -c, or --script-path");
+	if (a->nrest > 0) {
+		if (a->val[EXECUTABLE].given)
+			return err_set(e, EXIT_USAGE, "--executable is the shell for -c and --script-path: words after -- run without one");
+		if (!*a->rest[0])
+			return err_set(e, EXIT_USAGE, "the command's name after -- is empty");
+		o->argv = a->rest;
+		return 0;
+	}
+	if (text) {
+		buf_adds(b, text);
+		rc = check_text(b, "-c", e);
+	} else if (script) {
+		struct err why = {0};
+
+		rc = sys_slurp(script, SCRIPT_MAX, b, &why) < 0 ? err_set(e, EXIT_USAGE, "Invalid value for --script-path: %s", why.msg) :
+		    check_text(b, script, e);
+	} else if (isatty(0) || a->val[STDIN].num) {
+		rc = err_set(e, EXIT_USAGE, "no command: write labtasker loop -- CMD..., -c TEXT or --script-path FILE");
+	} else {
+		rc = read_all(0, b, e) < 0 ? -1 : check_text(b, "standard input", e);
+	}
+	o->text = b->p;
+	return rc;
+}
+
+/* The values that their kinds do not check. */
+static int
+check_values(const struct args *a, struct err *e)
+{
+	unsigned char id[16];
+
+	if (a->val[WORKER].text && uuid_parse(str_of(a->val[WORKER].text), id) < 0)
+		return err_set(e, EXIT_USAGE, "Invalid value for --worker-id: '%s': it must be a worker's id", a->val[WORKER].text);
+	if (a->val[TIMEOUT].given && !(a->val[TIMEOUT].real > 0))
+		return err_set(e, EXIT_USAGE, "Invalid value for --heartbeat-timeout: it must be above 0");
+	return 0;
+}
+
+int
+cmd_loop(struct context *x, struct args *a)
+{
+	struct loop_opts o = {
+		.executable = a->val[EXECUTABLE].given ? a->val[EXECUTABLE].text : NULL, .worker_id = a->val[WORKER].text,
+		.eta_max = a->val[ETA].text, .heartbeat_timeout = a->val[TIMEOUT].real,
+		.pty = a->val[PTY].given ? (int)a->val[PTY].num : -1, .stdin_job = a->val[STDIN].num, .verbose = a->val[VERBOSE].num,
+		.grace = a->val[GRACE].real, .conf = x->conf
+	};
+	struct json_doc *d = json_new();
+	struct buf text = {0};
+	struct err e = {0};
+	int rc;
+
+	if (find_command(a, &o, &text, &e) < 0 || check_values(a, &e) < 0 || literal_filter(d, a->val[FILTER].text, &o.filter, &e) < 0) {
+		rc = ask_fail(x, &e);
+		goto out;
+	}
+	o.client = ask_open(x, true, true, &rc);
+	if (!o.client)
+		goto out;
+	rc = worker_loop(&o);
+	client_close(o.client);
+out:
+	buf_free(&text);
+	json_free(d);
+	return rc;
+}

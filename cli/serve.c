@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * labtasker serve, and labtasker-server serve as the reference has it: options and environment, made the server's own options.
+ */
+#include "cli.h"
+#include "../server/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOST, PORT, UNIX, STORE, SYNC, ADVERTISE, REPAIR, NO_CREATE, VERBOSE, DB_MODE, DB_PATH, ENV_FILE, END };
+
+const struct opt serve_cmd_opts[] = {
+	[HOST] = {"--host", OPT_TEXT, "HOST", "listen there (API_HOST; default 127.0.0.1, as labtasker-server 0.0.0.0)", NULL},
+	[PORT] = {"--port", OPT_TEXT, "PORT", "on this port (API_PORT; default 9321; 0: a free one)", NULL},
+	[UNIX] = {"--unix", OPT_TEXT, "PATH", "listen on a Unix socket; without --host or --port there alone", NULL},
+	[STORE] = {"--store", OPT_TEXT, "DIR", "keep the journal there (default .labtasker)", NULL},
+	[SYNC] = {"--sync", OPT_TEXT, "always|SECONDS|never", "when what was answered is on disk", "always"},
+	[ADVERTISE] = {"--advertise", OPT_TEXT, "URL", "the address that clients of this directory are told", NULL},
+	[REPAIR] = {"--repair", OPT_FLAG, NULL, "write what can be read of a damaged journal to a new one", NULL},
+	[NO_CREATE] = {"--no-create", OPT_FLAG, NULL, "nobody may create queues", NULL},
+	[VERBOSE] = {"-v --verbose", OPT_FLAG, NULL, "a line for each request", NULL},
+	[DB_MODE] = {"--db-mode", OPT_TEXT, "MODE", "of the reference: there is one store here, see --store", NULL},
+	[DB_PATH] = {"--db-path", OPT_TEXT, "FILE", "of the reference: see --store", NULL},
+	[ENV_FILE] = {"--env-file", OPT_TEXT, "FILE", "of the reference: set the variables in the environment", NULL},
+	[END] = {0}
+};
+
+/* always, never or seconds. */
+static int
+read_sync(const char *text, int *sync, struct err *e)
+{
+	int64_t seconds;
+
+	if (!strcmp(text, "always")) {
+		*sync = SYNC_ALWAYS;
+		return 0;
+	}
+	if (!strcmp(text, "never")) {
+		*sync = SYNC_NEVER;
+		return 0;
+	}
+	if (parse_int(str_of(text), &seconds) < 0 || seconds < 1 || seconds > 3600)
+		return err_set(e, EXIT_USAGE, "Invalid value for --sync: '%s': it must be always, never or 1 to 3600 seconds", text);
+	*sync = (int)seconds;
+	return 0;
+}
+
+/* The option, else the environment's variable, else NULL. */
+static const char *
+given(const struct optval *v, const char *env)
+{
+	const char *text = v->given ? v->text : env ? getenv(env) : NULL;
+
+	return text && *text ? text : NULL;
+}
+
+static int
+read_port(const char *text, struct err *e)
+{
+	int64_t port;
+
+	if (parse_int(str_of(text), &port) < 0 || port < 0 || port > 65535)
+		return err_set(e, EXIT_USAGE, "Invalid value for --port (API_PORT): '%s': it must be 0 to 65535", text);
+	return 0;
+}
+
+/* What the reference's server takes and ours does otherwise. */
+static int
+refuse_foreign(const struct args *a, struct err *e)
+{
+	if (a->val[DB_MODE].given)
+		return err_set(e, EXIT_USAGE, "--db-mode: there is one kind of store here, a journal: use --store DIR to say where");
+	if (a->val[DB_PATH].given)
+		return err_set(e, EXIT_USAGE, "--db-path: use --store DIR; a database of the reference is not read");
+	if (a->val[ENV_FILE].given)
+		return err_set(e, EXIT_USAGE, "--env-file: set the variables in the environment: set -a; . %s; set +a", a->val[ENV_FILE].text);
+	return 0;
+}
+
+static int
+fill(struct serve_opts *o, const struct context *x, const struct args *a, struct err *e)
+{
+	const char *host = given(&a->val[HOST], "API_HOST"), *port = given(&a->val[PORT], "API_PORT");
+	const char *interval = getenv("PERIODIC_TASK_INTERVAL");
+
+	*o = (struct serve_opts){
+		.unix_path = given(&a->val[UNIX], NULL), .root = x->conf->root, .store = given(&a->val[STORE], NULL),
+		.advertise = given(&a->val[ADVERTISE], NULL), .repair = a->val[REPAIR].num, .no_create = a->val[NO_CREATE].num,
+		.verbose = a->val[VERBOSE].num, .polling = 30, .ready = -1
+	};
+	if (host || port || !o->unix_path) {
+		o->host = host ? host : x->as_server ? "0.0.0.0" : "127.0.0.1";
+		o->port = port ? port : "9321";
+		if (read_port(o->port, e) < 0)
+			return -1;
+	}
+	if (interval && *interval && (parse_float(str_of(interval), &o->polling) < 0 || !(o->polling > 0)))
+		return err_set(e, EXIT_USAGE, "PERIODIC_TASK_INTERVAL: '%s': it must be a number of seconds above 0", interval);
+	return read_sync(a->val[SYNC].text, &o->sync, e);
+}
+
+int
+cmd_serve(struct context *x, struct args *a)
+{
+	struct serve_opts o;
+	struct err e = {0};
+
+	if (refuse_foreign(a, &e) < 0 || fill(&o, x, a, &e) < 0)
+		return ask_fail(x, &e);
+	return serve_run(&o);
+}
