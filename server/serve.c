@@ -339,6 +339,8 @@ begin(struct server *s, struct err *e)
 	sys_nonblock(wake[1], true);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
+	sa.sa_handler = SIG_IGN;   /* a file over its limit is a full disk to us */
+	sigaction(SIGXFSZ, &sa, NULL);
 	set_limits(s);
 	s->claim = claim_take(s->dir, e);
 	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0)
@@ -523,7 +525,7 @@ turns(struct server *s)
 {
 	s->quiet = s->work = sys_mono();
 	while (!signalled() && !deserted(s, sys_mono())) {
-		int n = poll(s->poll, (nfds_t)(s->conns + (size_t)s->listeners + 1) , prepare(s, sys_mono()));
+		int n = poll(s->poll, (nfds_t)(s->conns + (size_t)s->listeners + 1), prepare(s, sys_mono()));
 		struct now now = time_now();
 
 		if (n < 0)
