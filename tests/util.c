@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* util.c: numbers, durations, names, UTF-8, ids, buffers. */
+#include "../labtasker.h"
+#include "test.h"
+
+static void
+test_int(void)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		int64_t v;
+	} row[] = {
+		{"0", 0, 0}, {"-1", 0, -1}, {"9223372036854775807", 0, INT64_MAX}, {"-9223372036854775808", 0, INT64_MIN},
+		{"9223372036854775808", -1, 0}, {"-9223372036854775809", -1, 0}, {"", -1, 0}, {"-", -1, 0}, {"1x", -1, 0}, {" 1", -1, 0},
+		{"1.0", -1, 0}, {"0x10", -1, 0}, {"99999999999999999999", -1, 0},
+	};
+
+	for (size_t i = 0; i < LEN(row); i++) {
+		int64_t v = 0;
+		int rc = parse_int(str_of(row[i].text), &v);
+
+		check(rc == row[i].rc && (rc || v == row[i].v), "parse_int(\"%s\") = %d, %lld", row[i].text, rc, (long long)v);
+	}
+}
+
+static void
+test_float(void)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		double v;
+	} row[] = {
+		{"90", 0, 90}, {"1.5", 0, 1.5}, {"1e2", 0, 100}, {"-0.25", 0, -0.25}, {"1e400", -1, 0}, {"nan", -1, 0}, {"inf", -1, 0},
+		{"0x1p3", -1, 0}, {"", -1, 0}, {"1.5s", -1, 0}, {"1e", -1, 0},
+	};
+
+	for (size_t i = 0; i < LEN(row); i++) {
+		double v = 0;
+		int rc = parse_float(str_of(row[i].text), &v);
+
+		check(rc == row[i].rc && (rc || v == row[i].v), "parse_float(\"%s\") = %d, %g", row[i].text, rc, v);
+	}
+}
+
+static void
+test_duration(void)
+{
+	static const struct {
+		const char *text;
+		double v;   /* -1: refused */
+	} row[] = {
+		{"90", 90}, {"1.5", 1.5}, {"1e2", 100}, {"1h", 3600}, {"1h30m", 5400}, {"1h30m15s", 5415}, {"1 hour, 30 minutes", 5400},
+		{"2 HOURS", 7200}, {"5min", 300}, {"5 mins", -1}, {"1:h", 3600}, {"1d", -1}, {"", -1}, {"h", -1}, {"1h30", -1}, {"10 secs", -1},
+		{"10 seconds", 10}, {"1h-5m", -1}, {"abc", -1},
+	};
+
+	for (size_t i = 0; i < LEN(row); i++) {
+		double v = 0;
+		int rc = parse_duration(str_of(row[i].text), &v);
+
+		check(row[i].v < 0 ? rc < 0 : !rc && v == row[i].v, "parse_duration(\"%s\") = %d, %g", row[i].text, rc, v);
+	}
+}
+
+static void
+test_utf8(void)
+{
+	static const struct {
+		const char *text;
+		size_t n;
+		uint32_t cp;   /* n 0: invalid */
+	} row[] = {
+		{"a", 1, 'a'}, {"\xc3\xa9", 2, 0xe9}, {"\xe2\x82\xac", 3, 0x20ac}, {"\xf0\x9f\x98\x80", 4, 0x1f600}, {"\xf4\x8f\xbf\xbf", 4, 0x10ffff},
+		{"\xc0\x80", 0, 0}, {"\xc1\xbf", 0, 0}, {"\xe0\x9f\xbf", 0, 0}, {"\xed\xa0\x80", 0, 0}, {"\xf0\x8f\xbf\xbf", 0, 0},
+		{"\xf4\x90\x80\x80", 0, 0}, {"\xf8\x88\x80\x80", 0, 0}, {"\x80", 0, 0}, {"\xe2\x82", 0, 0}, {"\xff", 0, 0},
+	};
+
+	for (size_t i = 0; i < LEN(row); i++) {
+		uint32_t cp = 0;
+		size_t n = utf8_get(row[i].text, strlen(row[i].text), &cp);
+		char out[4];
+
+		check(n == row[i].n && (!n || cp == row[i].cp), "utf8_get row %d: %d bytes, %lx", (int)i, (int)n, (unsigned long)cp);
+		if (n)
+			check(utf8_put(out, cp) == n && !memcmp(out, row[i].text, n), "utf8_put row %d", (int)i);
+		check(utf8_valid(row[i].text, strlen(row[i].text)) == (n > 0), "utf8_valid row %d", (int)i);
+	}
+}
+
+static void
+test_names(void)
+{
+	char name[102];
+
+	memset(name, 'a', sizeof name);
+	check(name_valid((struct str){name, 100}), "100 characters are a name");
+	check(!name_valid((struct str){name, 101}), "101 are not");
+	check(!name_valid(str_of("")) && !name_valid(str_of("a b")) && !name_valid(str_of("a.b")) && name_valid(str_of("A-z_09")), "names");
+}
+
+static void
+test_uuid(void)
+{
+	unsigned char id[16];
+	char text[37];
+
+	check(!uuid_parse(str_of("00112233-4455-6677-8899-AABBCCDDEEFF"), id), "upper case is read");
+	uuid_print(id, text);
+	check(!strcmp(text, "00112233-4455-6677-8899-aabbccddeeff"), "printed in lower case: %s", text);
+	check(uuid_parse(str_of("00112233-4455-6677-8899-aabbccddeef"), id) < 0, "too short");
+	check(uuid_parse(str_of("00112233-4455-6677-8899-aabbccddeefg"), id) < 0, "no hex digit");
+	check(uuid_parse(str_of("00112233x4455-6677-8899-aabbccddeeff"), id) < 0, "no dash");
+	sys_uuid(text);
+	check(!uuid_parse(str_of(text), id) && id[6] >> 4 == 4 && id[8] >> 6 == 2, "a random id is of version 4: %s", text);
+}
+
+static void
+test_buf(void)
+{
+	struct buf b = {0};
+
+	buf_adds(&b, "abc");
+	buf_addc(&b, 'd');
+	buf_addint(&b, INT64_MIN);
+	buf_printf(&b, "%s|%d", "x", 7);
+	check(!strcmp(b.p, "abcd-9223372036854775808x|7") && b.len == strlen(b.p), "buf: %s", b.p);
+	buf_drop(&b, 4);
+	check(!strcmp(b.p, "-9223372036854775808x|7"), "buf_drop: %s", b.p);
+	buf_clear(&b);
+	check(b.len == 0, "buf_clear");
+	for (int i = 0; i < 100000; i++)
+		buf_addc(&b, (char)('a' + i % 26));
+	check(b.len == 100000 && b.p[99999] == 'a' + 99999 % 26 && !b.p[100000], "a long buf");
+	buf_free(&b);
+}
+
+static void
+test_err(void)
+{
+	struct err e = {0};
+
+	check(err_set(&e, 7, "first %d", 1) == -1 && err_at(&e, 8, 3, "second") == -1, "they give -1");
+	check(e.code == 7 && !strcmp(e.msg, "first 1") && !e.pos, "the first error wins: %s", e.msg);
+	e = (struct err){0};
+	err_at(&e, 1, 6, "here");
+	err_locate(&e, "ab\ncd\nef", 8);
+	check(e.line == 3 && e.col == 1, "line %d column %d", (int)e.line, (int)e.col);
+	check(err_set(NULL, 1, "nobody listens") == -1, "NULL is fine");
+}
+
+int
+main(void)
+{
+	test_int();
+	test_float();
+	test_duration();
+	test_utf8();
+	test_names();
+	test_uuid();
+	test_buf();
+	test_err();
+	return test_done("util");
+}
