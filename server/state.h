@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state in memory, shared by queue.c (which keeps it), live.c (the changes that requests ask for) and show.c (which prints and
- * searches it).  Only queue.c's task_apply, worker_apply and queue_set change what a record tells; all others read.
+ * The state in memory, shared by queue.c (which keeps it), show.c (which prints and searches it) and live.c (the changes that
+ * requests ask for), in this order of use.  What a record tells is changed by queue.c's apply functions only; all others read.
  *
  * Dicts and cmd are compact JSON texts, parsed only when needed; NULL stands for the text beside it.  Times are wall clock unless
  * they say mono; NONE is null.
@@ -102,5 +102,14 @@ struct tomb {
 	int64_t at;
 	struct tomb *next, *prev;
 };
+
+/* show.c: a task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as task_id
+ * or worker_id and _id; what view_get (a match_get) gives lives until the next view_task, view_worker or view_free. */
+struct view;
+struct view *view_new(void);
+void view_free(struct view *v);
+void view_task(struct view *v, const struct task *t);
+void view_worker(struct view *v, const struct worker *w);
+const struct json *view_get(void *view, struct str name);
 
 #endif
