@@ -20,7 +20,7 @@ struct node {
 };
 struct table {
 	struct node **slot;
-	size_t mask, n;
+	size_t size, mask, n;      /* slots in use, nodes */
 };
 
 /* What records tell of a task: the image of the whole, or, beside the set of its members, of a change. */
@@ -34,7 +34,7 @@ struct task_data {
 	const char *name;          /* NULL: null; the plain text */
 	const char *args, *metadata, *summary;   /* NULL: {} */
 	const char *cmd;           /* NULL: null; "" is the text "\"\"" */
-	enum status status;
+	int status;
 };
 
 struct task {
@@ -56,7 +56,7 @@ struct worker_data {
 	int64_t seq, created, modified, retries, max_retries;
 	const char *name;          /* NULL: null */
 	const char *metadata;      /* NULL: {} */
-	enum wstatus status;
+	int status;
 };
 
 struct worker {
@@ -77,16 +77,15 @@ struct queue {
 	struct node node;
 	struct store *store;
 	char id[37];
-	struct queue *same;                      /* the chain of its name */
 	struct task *first, *last;               /* by seq: order of creation */
 	struct worker *first_worker, *last_worker;
 	struct task *in[TASK_STATES];            /* the first of each state: next_peer */
 	size_t count[TASK_STATES];
-	struct shapes *shapes;
+	struct shapes *shapes;                   /* of its pending tasks */
 	struct queue_data v;
 };
 
-/* A run begun under a token; after its end kept for a while with what ended it, or a task's id that was deleted. */
+/* A run begun under a token; after its end kept for a while with what ended it. */
 struct run {
 	struct node node;          /* the token */
 	struct task *task;         /* NULL: ended */
@@ -97,14 +96,101 @@ struct run {
 };
 enum { END_OTHER = TASK_STATES };
 
+/* The id of a task that was deleted. */
 struct tomb {
-	struct node node;          /* the deleted task's id */
+	struct node node;
 	int64_t at;
 	struct tomb *next, *prev;
 };
 
-/* show.c: a task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as task_id
- * or worker_id and _id; what view_get (a match_get) gives lives until the next view_task, view_worker or view_free. */
+struct due {
+	int64_t at;                /* mono */
+	struct task *task;
+};
+
+/* How far a dump has come: everything of the phases before, and in this one what stands before the pointer (NULL: all) of the
+ * queue of this seq, and all of the queues before that. */
+struct dump {
+	struct buf *also;          /* NULL: none is open */
+	enum { DUMP_QUEUES, DUMP_WORKERS, DUMP_TASKS, DUMP_RUNS, DUMP_TOMBS, DUMP_END } phase;
+	int64_t queue;
+	struct worker *worker;
+	struct task *task;
+	struct run *run;
+	struct tomb *tomb;
+};
+
+struct store {
+	unsigned char seed[16];
+	struct table queues, workers, tasks, runs, tombs;
+	struct queue **by_seq, **by_name;        /* all queues, queues.n of them, sorted */
+	size_t queue_cap;
+	struct run *first_run, *last_run;        /* the ended */
+	size_t ended;
+	struct tomb *first_tomb, *last_tomb;
+	struct due *heap;                        /* from 1: the next deadline is on top */
+	size_t deadlines, heap_cap;
+	size_t running;
+	uint64_t live;                           /* see store_live */
+	int64_t seq;                             /* the last given */
+	struct buf turn;
+	size_t count;                            /* records in turn */
+	struct dump dump;
+	struct buf text[4];                      /* live.c: for what an image points to */
+};
+
+/* ---- queue.c: changes ---- */
+
+/* Members of images: those of a change are in its set. */
+enum {
+	M_SEQ = 1 << 0, M_NAME = 1 << 1, M_STATUS = 1 << 2, M_CREATED = 1 << 3, M_MODIFIED = 1 << 4, M_START = 1 << 5, M_BEAT = 1 << 6,
+	M_TASK_TIMEOUT = 1 << 7, M_HEARTBEAT = 1 << 8, M_MAX_RETRIES = 1 << 9, M_RETRIES = 1 << 10, M_PRIORITY = 1 << 11,
+	M_WORKER = 1 << 12, M_ARGS = 1 << 13, M_METADATA = 1 << 14, M_SUMMARY = 1 << 15, M_CMD = 1 << 16, M_RUN = 1 << 17,
+	M_END = 1 << 18, M_HASH = 1 << 19, M_IN = 1 << 20, M_ALL = (1 << 21) - 1
+};
+struct task_image {
+	struct task_data v;
+	int64_t in;                /* the seq of its queue */
+	uuid run;                  /* the token it runs under; all 0: none */
+	int end;                   /* what ended the run it had: see struct run */
+	unsigned set;
+	const struct json *args;   /* v.args parsed, where that is at hand */
+};
+struct worker_image {
+	struct worker_data v;
+	int64_t in;
+	unsigned set;
+};
+struct queue_image {
+	struct queue_data v;
+	unsigned set;
+};
+/* Each puts its record into the turn and makes the change.  Texts of the image are copied.  new: seq is given here. */
+struct task *state_new_task(struct store *s, struct queue *q, const uuid id, struct task_image *im, struct now now);
+void state_set_task(struct store *s, struct task *t, const struct task_image *im, struct now now);
+void state_drop_task(struct store *s, struct task *t, struct now now);
+struct worker *state_new_worker(struct store *s, struct queue *q, const uuid id, struct worker_image *im);
+void state_set_worker(struct store *s, struct worker *w, const struct worker_image *im);
+void state_drop_worker(struct store *s, struct worker *w, struct now now);
+struct queue *state_new_queue(struct store *s, const uuid id, struct queue_image *im);
+void state_set_queue(struct store *s, struct queue *q, const struct queue_image *im);
+void state_drop_queue(struct store *s, struct queue *q, struct now now);
+/* A heartbeat, which is no record. */
+void state_beat(struct store *s, struct task *t, struct now now);
+
+struct task *state_task(const struct store *s, const uuid id);       /* in any queue */
+struct worker *state_worker(const struct store *s, const uuid id);
+const struct run *state_run(const struct store *s, const uuid token);
+const struct tomb *state_tomb(const struct store *s, const uuid id);
+bool state_id(struct str text, uuid id);                             /* as ids are printed: lower case */
+
+/* Pending tasks of a shape, in the order in which they are fetched. */
+struct task *state_first(const struct shape *s);
+struct task *state_after(struct task *t);
+bool state_before(const struct task *a, const struct task *b);
+
+/* show.c: a task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as
+ * task_id or worker_id and _id; what view_get (a match_get) gives lives until the next view_task, view_worker or view_free. */
 struct view;
 struct view *view_new(void);
 void view_free(struct view *v);

@@ -1,0 +1,1588 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state: queues, their tasks and workers, what is kept of ended runs and deleted tasks, and the records that tell of it.  A
+ * change is told by one record and made by one function, whether it is live (the record is put into the turn) or read again
+ * (queue_apply); so what is read is what was.  Nothing here decides: what may change is asked in live.c.
+ *
+ * A record is one JSON object on one line.  Its first member says of what it tells:
+ *
+ *   {"queue":ID,...}   a queue: seq, name, hash (of its password), created, modified, metadata
+ *   {"worker":ID,...}  a worker: in, seq, status, name, created, modified, retries, max_retries, metadata
+ *   {"task":ID,...}    a task: in, seq, status, name, created, modified, start, beat, heartbeat_timeout, task_timeout, retries,
+ *                      max_retries, priority, worker, args, metadata, summary, cmd, run
+ *   {"queue":ID,"gone":T}, {"worker":ID,"gone":T}, {"task":ID,"gone":T}
+ *                      it was deleted at T, a queue with all that is in it; of a task the id is kept for a day
+ *   {"run":TOKEN,"of":ID,"end":STATUS,"at":T}
+ *                      a run of that task ended at T; kept for a day with what ended it under the token, if that was so
+ *
+ * With seq the record is whole: a new entity, and what is missing is null, {} or none.  Without, it is of one that was told
+ * before, and what is missing stays.  seq numbers all entities of the store in order of creation, in is the seq of a queue.  Times
+ * are microseconds since 1970, heartbeat_timeout and task_timeout seconds.  A task that leaves "running" ends its run; end then
+ * says which status was set under the run's token.  Heartbeats are told only when they are the first of a run.
+ */
+#include "state.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	KEPT = 100000,            /* ended runs, and as many deleted ids: some 10 MB */
+	SLOTS = 16,               /* of a new table */
+	TASK_BYTES = 320, WORKER_BYTES = 240, QUEUE_BYTES = 330, RUN_BYTES = 140, TOMB_BYTES = 80   /* of a whole record, about */
+};
+#define DAY INT64_C(86400000000)
+
+const char *const task_status[TASK_STATES] = {"pending", "running", "success", "failed", "cancelled"};
+const char *const worker_status[WORKER_STATES] = {"active", "suspended", "crashed"};
+
+static const char no_cmd[] = "\"\"";   /* what nearly every submit stores, once */
+static const uuid no_id;
+
+/* ---- tables by id: linear hashing, so that no insertion moves more than one slot ---- */
+
+static size_t
+slot_of(const struct store *s, const struct table *t, const uuid id)
+{
+	size_t i = (size_t)hash_sip(s->seed, id, 16) & t->mask;
+
+	return i < t->size ? i : i & t->mask >> 1;
+}
+
+static void *
+table_find(const struct store *s, const struct table *t, const uuid id)
+{
+	struct node *n;
+
+	if (!t->size)
+		return NULL;
+	for (n = t->slot[slot_of(s, t, id)]; n && memcmp(n->id, id, 16); n = n->chain)
+		;
+	return n;
+}
+
+/* One slot more; it takes its nodes from the slot that had them. */
+static void
+table_split(const struct store *s, struct table *t)
+{
+	size_t to = t->size, from;
+	struct node **at;
+
+	if (!to) {
+		t->slot = xcalloc(SLOTS, sizeof *t->slot);
+		t->size = SLOTS;
+		t->mask = SLOTS - 1;
+		return;
+	}
+	if (to > t->mask) {
+		t->mask = t->mask * 2 + 1;
+		t->slot = xrealloc(t->slot, (t->mask + 1) * sizeof *t->slot);
+	}
+	from = to & t->mask >> 1;
+	t->slot[to] = NULL;
+	t->size++;
+	for (at = &t->slot[from]; *at;) {
+		struct node *n = *at;
+
+		if (slot_of(s, t, n->id) == from) {
+			at = &n->chain;
+			continue;
+		}
+		*at = n->chain;
+		n->chain = t->slot[to];
+		t->slot[to] = n;
+	}
+}
+
+static void
+table_add(const struct store *s, struct table *t, struct node *n, const uuid id)
+{
+	size_t i;
+
+	if (t->n >= t->size)
+		table_split(s, t);
+	memcpy(n->id, id, 16);
+	i = slot_of(s, t, id);
+	n->chain = t->slot[i];
+	t->slot[i] = n;
+	t->n++;
+}
+
+static void
+table_remove(const struct store *s, struct table *t, struct node *n)
+{
+	struct node **at = &t->slot[slot_of(s, t, n->id)];
+
+	while (*at != n)
+		at = &(*at)->chain;
+	*at = n->chain;
+	t->n--;
+}
+
+static void
+table_free(struct table *t, bool nodes)
+{
+	for (size_t i = 0; nodes && i < t->size; i++) {
+		while (t->slot[i]) {
+			struct node *n = t->slot[i];
+
+			t->slot[i] = n->chain;
+			free(n);
+		}
+	}
+	free(t->slot);
+}
+
+/* ---- pending tasks of a shape: a treap whose ends are known, so that first in, first out costs the same however many ---- */
+
+struct index {
+	struct task *root, *first, *last;
+};
+
+bool
+state_before(const struct task *a, const struct task *b)
+{
+	if (a->v.priority != b->v.priority)
+		return a->v.priority > b->v.priority;
+	if (a->v.modified != b->v.modified)
+		return a->v.modified < b->v.modified;
+	if (a->v.created != b->v.created)
+		return a->v.created < b->v.created;
+	return a->v.seq < b->v.seq;
+}
+
+/* Which of two stands higher is chance, but the same on every run. */
+static uint64_t
+rank_of(const struct task *t)
+{
+	uint64_t x = (uint64_t)t->v.seq * UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	return x ^ x >> 29;
+}
+
+static void
+rotate_up(struct index *x, struct task *t)
+{
+	struct task *p = t->up, *g = p->up;
+
+	if (p->left == t) {
+		p->left = t->right;
+		if (p->left)
+			p->left->up = p;
+		t->right = p;
+	} else {
+		p->right = t->left;
+		if (p->right)
+			p->right->up = p;
+		t->left = p;
+	}
+	p->up = t;
+	t->up = g;
+	if (!g)
+		x->root = t;
+	else if (g->left == p)
+		g->left = t;
+	else
+		g->right = t;
+}
+
+/* Hangs t where it belongs: at an end where that is right, else from the root down. */
+static void
+hang(struct index *x, struct task *t)
+{
+	struct task *p = x->root, **at;
+
+	if (!p) {
+		x->root = x->first = x->last = t;
+		return;
+	}
+	if (state_before(x->last, t)) {
+		p = x->last;
+		at = &p->right;
+		x->last = t;
+	} else if (state_before(t, x->first)) {
+		p = x->first;
+		at = &p->left;
+		x->first = t;
+	} else {
+		for (at = &x->root; *at; at = state_before(t, p) ? &p->left : &p->right)
+			p = *at;
+	}
+	*at = t;
+	t->up = p;
+}
+
+static struct task *
+neighbour(struct task *t, bool after)
+{
+	struct task *n = after ? t->right : t->left, *up;
+
+	if (n) {
+		while ((up = after ? n->left : n->right))
+			n = up;
+		return n;
+	}
+	for (up = t->up; up && t == (after ? up->right : up->left); up = t->up)
+		t = up;
+	return up;
+}
+
+static void
+unhang(struct index *x, struct task *t)
+{
+	struct task *child;
+
+	if (x->first == t)
+		x->first = neighbour(t, true);
+	if (x->last == t)
+		x->last = neighbour(t, false);
+	while (t->left && t->right)
+		rotate_up(x, rank_of(t->left) > rank_of(t->right) ? t->left : t->right);
+	child = t->left ? t->left : t->right;
+	if (child)
+		child->up = t->up;
+	if (!t->up)
+		x->root = child;
+	else if (t->up->left == t)
+		t->up->left = child;
+	else
+		t->up->right = child;
+	t->left = t->right = t->up = NULL;
+}
+
+struct task *
+state_first(const struct shape *s)
+{
+	const struct index *x = s->index;
+
+	return x ? x->first : NULL;
+}
+
+struct task *
+state_after(struct task *t)
+{
+	return neighbour(t, true);
+}
+
+/* args: those of t parsed, or NULL. */
+static void
+index_enter(struct task *t, const struct json *args)
+{
+	struct json_doc *d = NULL;
+	struct index *x;
+
+	if (!args && t->v.args) {
+		d = json_parse(t->v.args, strlen(t->v.args), NULL);
+		args = d ? d->root : NULL;
+	}
+	t->shape = shapes_take(t->queue->shapes, args);
+	json_free(d);
+	if (!t->shape->index)
+		t->shape->index = xcalloc(1, sizeof *x);
+	x = t->shape->index;
+	hang(x, t);
+	while (t->up && rank_of(t) > rank_of(t->up))
+		rotate_up(x, t);
+}
+
+static void
+index_leave(struct task *t)
+{
+	struct shape *s = t->shape;
+	struct index *x;
+
+	if (!s)
+		return;
+	x = s->index;
+	unhang(x, t);
+	if (!x->root) {
+		free(x);
+		s->index = NULL;
+	}
+	t->shape = NULL;
+	shapes_drop(t->queue->shapes, s);
+}
+
+/* ---- deadlines: a heap, counted from 1 ---- */
+
+static void
+heap_put(struct store *s, size_t i, struct due d)
+{
+	s->heap[i] = d;
+	d.task->heap = i;
+}
+
+/* Puts d at i or where it belongs above or below. */
+static void
+heap_sift(struct store *s, size_t i, struct due d)
+{
+	size_t child;
+
+	for (; i > 1 && d.at < s->heap[i / 2].at; i /= 2)
+		heap_put(s, i, s->heap[i / 2]);
+	for (; (child = 2 * i) <= s->deadlines; i = child) {
+		if (child < s->deadlines && s->heap[child + 1].at < s->heap[child].at)
+			child++;
+		if (d.at <= s->heap[child].at)
+			break;
+		heap_put(s, i, s->heap[child]);
+	}
+	heap_put(s, i, d);
+}
+
+static void
+heap_remove(struct store *s, struct task *t)
+{
+	size_t i = t->heap;
+
+	if (!i)
+		return;
+	t->heap = 0;
+	if (i != s->deadlines--)
+		heap_sift(s, i, s->heap[s->deadlines + 1]);
+}
+
+/* A timeout of 0 or less is over at once, one beyond reckoning never. */
+static int64_t
+later(int64_t mono, double seconds)
+{
+	if (!(seconds < 4e12))
+		return INT64_MAX;
+	return seconds > 0 ? mono + (int64_t)(seconds * 1e6) : mono;
+}
+
+static void
+set_deadline(struct store *s, struct task *t)
+{
+	const struct task_data *v = &t->v;
+	int64_t at = INT64_MAX, end;
+
+	if (v->status == RUNNING && v->beat != NONE && !isnan(v->heartbeat_timeout))
+		at = later(t->mono_beat, v->heartbeat_timeout);
+	if (v->status == RUNNING && v->start != NONE && v->task_timeout != NONE) {
+		end = later(t->mono_start, (double)v->task_timeout);
+		at = end < at ? end : at;
+	}
+	if (at == INT64_MAX) {
+		heap_remove(s, t);
+		return;
+	}
+	if (!t->heap) {
+		if (s->deadlines + 2 > s->heap_cap) {
+			s->heap_cap = s->heap_cap ? s->heap_cap * 2 : 16;
+			s->heap = xrealloc(s->heap, s->heap_cap * sizeof *s->heap);
+		}
+		t->heap = ++s->deadlines;
+	}
+	heap_sift(s, t->heap, (struct due){at, t});
+}
+
+int64_t
+queue_due(const struct store *s)
+{
+	return s->deadlines ? s->heap[1].at : INT64_MAX;
+}
+
+/* ---- images: their members as tables ---- */
+
+enum kind { INT, REAL, ID, TEXT, DICT, CMD, TASK_STATE, WORKER_STATE };
+struct member {
+	const char *name;          /* NULL ends a table */
+	unsigned bit;
+	enum kind kind;
+	size_t at;                 /* in the image */
+	bool kept;                 /* in the entity's data too, at the same place */
+};
+#define TASK(field) offsetof(struct task_image, v.field), true
+#define WORKER(field) offsetof(struct worker_image, v.field), true
+#define QUEUE(field) offsetof(struct queue_image, v.field), true
+
+static const struct member task_members[] = {
+	{"in", M_IN, INT, offsetof(struct task_image, in), false}, {"seq", M_SEQ, INT, TASK(seq)},
+	{"status", M_STATUS, TASK_STATE, TASK(status)}, {"name", M_NAME, TEXT, TASK(name)}, {"created", M_CREATED, INT, TASK(created)},
+	{"modified", M_MODIFIED, INT, TASK(modified)}, {"start", M_START, INT, TASK(start)}, {"beat", M_BEAT, INT, TASK(beat)},
+	{"heartbeat_timeout", M_HEARTBEAT, REAL, TASK(heartbeat_timeout)}, {"task_timeout", M_TASK_TIMEOUT, INT, TASK(task_timeout)},
+	{"retries", M_RETRIES, INT, TASK(retries)}, {"max_retries", M_MAX_RETRIES, INT, TASK(max_retries)},
+	{"priority", M_PRIORITY, INT, TASK(priority)}, {"worker", M_WORKER, ID, TASK(worker)}, {"args", M_ARGS, DICT, TASK(args)},
+	{"metadata", M_METADATA, DICT, TASK(metadata)}, {"summary", M_SUMMARY, DICT, TASK(summary)}, {"cmd", M_CMD, CMD, TASK(cmd)},
+	{"run", M_RUN, ID, offsetof(struct task_image, run), false},
+	{"end", M_END, TASK_STATE, offsetof(struct task_image, end), false}, {0},
+};
+static const struct member worker_members[] = {
+	{"in", M_IN, INT, offsetof(struct worker_image, in), false}, {"seq", M_SEQ, INT, WORKER(seq)},
+	{"status", M_STATUS, WORKER_STATE, WORKER(status)}, {"name", M_NAME, TEXT, WORKER(name)},
+	{"created", M_CREATED, INT, WORKER(created)}, {"modified", M_MODIFIED, INT, WORKER(modified)}, {"retries", M_RETRIES, INT, WORKER(retries)},
+	{"max_retries", M_MAX_RETRIES, INT, WORKER(max_retries)}, {"metadata", M_METADATA, DICT, WORKER(metadata)}, {0},
+};
+static const struct member queue_members[] = {
+	{"seq", M_SEQ, INT, QUEUE(seq)}, {"name", M_NAME, TEXT, QUEUE(name)}, {"hash", M_HASH, TEXT, QUEUE(hash)},
+	{"created", M_CREATED, INT, QUEUE(created)}, {"modified", M_MODIFIED, INT, QUEUE(modified)},
+	{"metadata", M_METADATA, DICT, QUEUE(metadata)}, {0},
+};
+static const size_t sizes[] = {
+	[INT] = sizeof(int64_t), [REAL] = sizeof(double), [ID] = sizeof(uuid), [TASK_STATE] = sizeof(int), [WORKER_STATE] = sizeof(int),
+};
+
+static void
+put_id(struct buf *b, const uuid id)
+{
+	char text[37];
+
+	uuid_print(id, text);
+	buf_addc(b, '"');
+	buf_add(b, text, 36);
+	buf_addc(b, '"');
+}
+
+/* The value at p; null where it is none. */
+static void
+put_value(struct buf *b, enum kind kind, const void *p)
+{
+	const char *text = kind == TEXT || kind == DICT || kind == CMD ? *(const char *const *)p : NULL;
+
+	if (kind == INT && *(const int64_t *)p != NONE)
+		buf_addint(b, *(const int64_t *)p);
+	else if (kind == REAL && !isnan(*(const double *)p))
+		json_repr(b, *(const double *)p);
+	else if (kind == ID && memcmp(p, no_id, 16))
+		put_id(b, p);
+	else if (kind == TEXT && text)
+		json_putstr(b, str_of(text), 0);
+	else if (kind == TASK_STATE || kind == WORKER_STATE)
+		buf_printf(b, "\"%s\"", (kind == TASK_STATE ? task_status : worker_status)[*(const int *)p]);
+	else
+		buf_adds(b, text ? text : kind == DICT ? "{}" : "null");
+}
+
+/* Appends the members in set; of a whole record none that are null or {}. */
+static void
+put_members(struct buf *b, const struct member *m, unsigned set, const void *image)
+{
+	for (; m->name; m++) {
+		size_t before = b->len, value;
+
+		if (!(set & m->bit))
+			continue;
+		buf_addc(b, ',');
+		buf_addc(b, '"');
+		buf_adds(b, m->name);
+		buf_adds(b, "\":");
+		value = b->len;
+		put_value(b, m->kind, (const char *)image + m->at);
+		if (set & M_SEQ && (!strcmp(b->p + value, "null") || !strcmp(b->p + value, "{}"))) {
+			b->len = before;
+			b->p[before] = 0;
+		}
+	}
+	buf_adds(b, "}\n");
+}
+
+static int
+take_state(const struct json *j, const char *const *names, int n, int *out)
+{
+	for (int i = 0; j->type == JSON_STR && i < n; i++) {
+		if (!strcmp(j->s, names[i])) {
+			*out = i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+/* A text that lives as long as the document, or text does. */
+static int
+take_text(const struct json *j, enum kind kind, struct buf *text, const char **out)
+{
+	*out = NULL;
+	if (kind != DICT && j->type == JSON_NULL)
+		return 0;
+	if (kind == TEXT) {
+		*out = j->s;
+		return j->type == JSON_STR && strlen(j->s) == j->len ? 0 : -1;
+	}
+	if (kind == DICT ? j->type != JSON_OBJ : j->type != JSON_STR && j->type != JSON_ARR)
+		return -1;
+	if (kind == DICT && !j->len)
+		return 0;
+	buf_clear(text);
+	json_print(text, j, 0);
+	*out = text->p;
+	return 0;
+}
+
+static int
+take_value(const struct json *j, enum kind kind, struct buf *text, void *p)
+{
+	switch (kind) {
+	case INT:
+		*(int64_t *)p = NONE;
+		return j->type == JSON_NULL ? 0 : json_int(j, p);
+	case REAL:
+		*(double *)p = j->type == JSON_NUM ? json_num(j) : NAN;
+		return j->type == JSON_NUM || j->type == JSON_NULL ? 0 : -1;
+	case ID:
+		memcpy(p, no_id, 16);
+		return j->type == JSON_NULL ? 0 : j->type == JSON_STR ? uuid_parse((struct str){j->s, j->len}, p) : -1;
+	case TASK_STATE:
+		return take_state(j, task_status, TASK_STATES, p);
+	case WORKER_STATE:
+		return take_state(j, worker_status, WORKER_STATES, p);
+	default:
+		return take_text(j, kind, text, p);
+	}
+}
+
+/* Fills an image, and its set, from a record. */
+static int
+take_members(struct store *s, const struct member *m, const struct json *record, void *image, unsigned *set, struct err *e)
+{
+	struct buf *text = s->text;
+
+	*set = 0;
+	for (; m->name; m++) {
+		const struct json *j = json_gets(record, m->name);
+
+		if (j && take_value(j, m->kind, text, (char *)image + m->at) < 0)
+			return err_set(e, 1, "%s is wrong", m->name);
+		if (j)
+			*set |= m->bit;
+		text += m->kind == DICT || m->kind == CMD;
+	}
+	return 0;
+}
+
+static void
+free_text(const char *p)
+{
+	if (p != no_cmd)
+		free((char *)p);
+}
+
+static const char *
+own_text(const char *p)
+{
+	return !p ? NULL : !strcmp(p, no_cmd) ? no_cmd : xstrdup(p);
+}
+
+/* The one place where what a record tells gets into an entity. */
+static void
+copy_members(struct store *s, const struct member *m, unsigned set, void *data, const void *image)
+{
+	for (; m->name; m++) {
+		const char *const *from = (const void *)((const char *)image + m->at);
+		const char **to = (void *)((char *)data + m->at);
+
+		if (!m->kept || !(set & m->bit))
+			continue;
+		if (m->kind != TEXT && m->kind != DICT && m->kind != CMD) {
+			memcpy(to, from, sizes[m->kind]);
+			continue;
+		}
+		s->live += (*from ? strlen(*from) : 0) - (*to ? strlen(*to) : 0);
+		free_text(*to);
+		*to = own_text(*from);
+	}
+}
+
+static void
+drop_texts(struct store *s, const struct member *m, void *data)
+{
+	for (; m->name; m++) {
+		const char **p = (void *)((char *)data + m->at);
+
+		if (!m->kept || (m->kind != TEXT && m->kind != DICT && m->kind != CMD))
+			continue;
+		s->live -= *p ? strlen(*p) : 0;
+		free_text(*p);
+	}
+}
+
+static void
+note_seq(struct store *s, int64_t seq)
+{
+	if (seq > s->seq)
+		s->seq = seq;
+}
+
+/* ---- ended runs and deleted ids ---- */
+
+static void
+tomb_free(struct store *s, struct tomb *t)
+{
+	*(t->prev ? &t->prev->next : &s->first_tomb) = t->next;
+	*(t->next ? &t->next->prev : &s->last_tomb) = t->prev;
+	if (s->dump.tomb == t)
+		s->dump.tomb = t->next;
+	table_remove(s, &s->tombs, &t->node);
+	s->live -= TOMB_BYTES;
+	free(t);
+}
+
+/* One that is there already becomes the youngest: a dump tells of it again. */
+static void
+tomb_add(struct store *s, const uuid id, int64_t at)
+{
+	struct tomb *t = table_find(s, &s->tombs, id);
+
+	if (t)
+		tomb_free(s, t);
+	t = xcalloc(1, sizeof *t);
+	table_add(s, &s->tombs, &t->node, id);
+	t->at = at;
+	t->prev = s->last_tomb;
+	*(t->prev ? &t->prev->next : &s->first_tomb) = t;
+	s->last_tomb = t;
+	s->live += TOMB_BYTES;
+	while (s->tombs.n > KEPT || s->first_tomb->at < at - DAY)
+		tomb_free(s, s->first_tomb);
+}
+
+static void
+run_free(struct store *s, struct run *r)
+{
+	if (r->task) {
+		r->task->run = NULL;
+	} else {
+		*(r->prev ? &r->prev->next : &s->first_run) = r->next;
+		*(r->next ? &r->next->prev : &s->last_run) = r->prev;
+		if (s->dump.run == r)
+			s->dump.run = r->next;
+		s->ended--;
+		s->live -= RUN_BYTES;
+	}
+	table_remove(s, &s->runs, &r->node);
+	free(r);
+}
+
+/* A token is of one run: an older one of that token is forgotten. */
+static struct run *
+run_new(struct store *s, const uuid token, const uuid of)
+{
+	struct run *r = table_find(s, &s->runs, token);
+
+	if (r)
+		run_free(s, r);
+	r = xcalloc(1, sizeof *r);
+	table_add(s, &s->runs, &r->node, token);
+	memcpy(r->of, of, 16);
+	return r;
+}
+
+static void
+run_end(struct store *s, struct run *r, int end, int64_t at)
+{
+	if (r->task)
+		r->task->run = NULL;
+	r->task = NULL;
+	r->end = end;
+	r->at = at;
+	r->prev = s->last_run;
+	*(r->prev ? &r->prev->next : &s->first_run) = r;
+	s->last_run = r;
+	s->ended++;
+	s->live += RUN_BYTES;
+	while (s->ended > KEPT || s->first_run->at < at - DAY)
+		run_free(s, s->first_run);
+}
+
+/* ---- tasks ---- */
+
+static void
+enter_state(struct store *s, struct task *t)
+{
+	struct task **first = &t->queue->in[t->v.status];
+
+	t->prev_peer = NULL;
+	t->next_peer = *first;
+	if (*first)
+		(*first)->prev_peer = t;
+	*first = t;
+	t->queue->count[t->v.status]++;
+	s->running += t->v.status == RUNNING;
+}
+
+static void
+leave_state(struct store *s, struct task *t)
+{
+	*(t->prev_peer ? &t->prev_peer->next_peer : &t->queue->in[t->v.status]) = t->next_peer;
+	if (t->next_peer)
+		t->next_peer->prev_peer = t->prev_peer;
+	t->queue->count[t->v.status]--;
+	s->running -= t->v.status == RUNNING;
+}
+
+static void
+disown(struct task *t)
+{
+	if (!t->owner)
+		return;
+	*(t->prev_owned ? &t->prev_owned->next_owned : &t->owner->owned) = t->next_owned;
+	if (t->next_owned)
+		t->next_owned->prev_owned = t->prev_owned;
+	t->owner = NULL;
+	t->next_owned = t->prev_owned = NULL;
+}
+
+static void
+own(const struct store *s, struct task *t)
+{
+	struct worker *w = memcmp(t->v.worker, no_id, 16) ? state_worker(s, t->v.worker) : NULL;
+
+	disown(t);
+	if (!w)
+		return;
+	t->owner = w;
+	t->next_owned = w->owned;
+	if (w->owned)
+		w->owned->prev_owned = t;
+	w->owned = t;
+}
+
+/* What a record tells of a task, live and read again.  Everything else about it follows from that. */
+static void
+task_apply(struct store *s, struct task *t, const struct task_image *im, struct now now)
+{
+	int was = t->v.status;
+
+	index_leave(t);
+	leave_state(s, t);
+	copy_members(s, task_members, im->set, &t->v, im);
+	enter_state(s, t);
+	if (im->set & M_WORKER)
+		own(s, t);
+	if (t->run && t->v.status != RUNNING)
+		run_end(s, t->run, im->set & M_END ? im->end : END_OTHER, t->v.modified);
+	if (im->set & M_RUN && t->v.status == RUNNING && memcmp(im->run, no_id, 16)) {
+		if (t->run)
+			run_end(s, t->run, END_OTHER, t->v.modified);
+		t->run = run_new(s, im->run, t->node.id);
+		t->run->task = t;
+	}
+	if (im->set & M_START || was != RUNNING)
+		t->mono_start = now.mono;
+	if (im->set & M_BEAT || was != RUNNING)
+		t->mono_beat = now.mono;
+	set_deadline(s, t);
+	if (t->v.status == PENDING)
+		index_enter(t, im->set & M_ARGS ? im->args : NULL);
+}
+
+/* A task of which nothing is known yet, the last of its queue. */
+static struct task *
+task_new(struct store *s, struct queue *q, const uuid id)
+{
+	struct task *t = xcalloc(1, sizeof *t);
+	struct tomb *tomb = table_find(s, &s->tombs, id);
+
+	if (tomb)
+		tomb_free(s, tomb);
+	table_add(s, &s->tasks, &t->node, id);
+	t->queue = q;
+	t->prev = q->last;
+	*(t->prev ? &t->prev->next : &q->first) = t;
+	q->last = t;
+	enter_state(s, t);
+	s->live += TASK_BYTES;
+	return t;
+}
+
+static void
+task_free(struct store *s, struct task *t)
+{
+	struct queue *q = t->queue;
+
+	*(t->prev ? &t->prev->next : &q->first) = t->next;
+	*(t->next ? &t->next->prev : &q->last) = t->prev;
+	if (s->dump.task == t)
+		s->dump.task = t->next;
+	index_leave(t);
+	leave_state(s, t);
+	disown(t);
+	heap_remove(s, t);
+	table_remove(s, &s->tasks, &t->node);
+	drop_texts(s, task_members, &t->v);
+	s->live -= TASK_BYTES;
+	free(t);
+}
+
+static void
+task_drop(struct store *s, struct task *t, int64_t at)
+{
+	if (t->run)
+		run_end(s, t->run, END_OTHER, at);
+	tomb_add(s, t->node.id, at);
+	task_free(s, t);
+}
+
+/* ---- workers ---- */
+
+static struct worker *
+worker_new(struct store *s, struct queue *q, const uuid id)
+{
+	struct worker *w = xcalloc(1, sizeof *w);
+
+	table_add(s, &s->workers, &w->node, id);
+	w->queue = q;
+	w->prev = q->last_worker;
+	*(w->prev ? &w->prev->next : &q->first_worker) = w;
+	q->last_worker = w;
+	s->live += WORKER_BYTES;
+	return w;
+}
+
+/* Its tasks keep its id. */
+static void
+worker_drop(struct store *s, struct worker *w)
+{
+	struct queue *q = w->queue;
+
+	while (w->owned)
+		disown(w->owned);
+	*(w->prev ? &w->prev->next : &q->first_worker) = w->next;
+	*(w->next ? &w->next->prev : &q->last_worker) = w->prev;
+	if (s->dump.worker == w)
+		s->dump.worker = w->next;
+	table_remove(s, &s->workers, &w->node);
+	drop_texts(s, worker_members, &w->v);
+	s->live -= WORKER_BYTES;
+	free(w);
+}
+
+/* ---- queues ---- */
+
+/* Where in by_seq the first after seq stands. */
+static size_t
+place_seq(const struct store *s, int64_t seq)
+{
+	size_t lo = 0, hi = s->queues.n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->by_seq[mid]->v.seq <= seq)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static struct queue *
+queue_after(const struct store *s, int64_t seq)
+{
+	size_t i = place_seq(s, seq);
+
+	return i < s->queues.n ? s->by_seq[i] : NULL;
+}
+
+static struct queue *
+queue_at(const struct store *s, int64_t seq)
+{
+	struct queue *q = queue_after(s, seq - 1);
+
+	return q && q->v.seq == seq ? q : NULL;
+}
+
+static int
+compare(const char *name, struct str s)
+{
+	size_t n = strlen(name);
+	int c = memcmp(name, s.p, n < s.n ? n : s.n);
+
+	return c ? c : n < s.n ? -1 : n > s.n;
+}
+
+/* Where in by_name, of n queues, a name stands or would. */
+static size_t
+place_name(const struct store *s, size_t n, struct str name)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (compare(s->by_name[mid]->v.name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void
+list_add(struct queue **list, size_t n, size_t at, struct queue *q)
+{
+	memmove(list + at + 1, list + at, (n - at) * sizeof *list);
+	list[at] = q;
+}
+
+static void
+list_remove(struct queue **list, size_t n, size_t at)
+{
+	memmove(list + at, list + at + 1, (n - at - 1) * sizeof *list);
+}
+
+static void
+queue_apply_image(struct store *s, struct queue *q, const struct queue_image *im)
+{
+	size_t n = s->queues.n;
+
+	if (im->set & M_NAME)
+		list_remove(s->by_name, n, place_name(s, n, str_of(q->v.name)));
+	copy_members(s, queue_members, im->set, &q->v, im);
+	if (im->set & M_NAME)
+		list_add(s->by_name, n - 1, place_name(s, n - 1, str_of(q->v.name)), q);
+}
+
+static struct queue *
+queue_new(struct store *s, const uuid id, const struct queue_image *im)
+{
+	struct queue *q = xcalloc(1, sizeof *q);
+	size_t n = s->queues.n;
+
+	if (n == s->queue_cap) {
+		s->queue_cap = n ? n * 2 : 8;
+		s->by_seq = xrealloc(s->by_seq, s->queue_cap * sizeof *s->by_seq);
+		s->by_name = xrealloc(s->by_name, s->queue_cap * sizeof *s->by_name);
+	}
+	q->store = s;
+	uuid_print(id, q->id);
+	q->shapes = shapes_new(s->seed);
+	copy_members(s, queue_members, im->set, &q->v, im);
+	list_add(s->by_seq, n, place_seq(s, q->v.seq), q);
+	list_add(s->by_name, n, place_name(s, n, str_of(q->v.name)), q);
+	table_add(s, &s->queues, &q->node, id);
+	s->live += QUEUE_BYTES;
+	return q;
+}
+
+/* Frees it; what is in it is gone already. */
+static void
+queue_free(struct store *s, struct queue *q)
+{
+	size_t n = s->queues.n;
+
+	list_remove(s->by_seq, n, place_seq(s, q->v.seq) - 1);
+	list_remove(s->by_name, n, place_name(s, n, str_of(q->v.name)));
+	table_remove(s, &s->queues, &q->node);
+	shapes_free(q->shapes);
+	drop_texts(s, queue_members, &q->v);
+	s->live -= QUEUE_BYTES;
+	free(q);
+}
+
+static void
+queue_drop(struct store *s, struct queue *q, int64_t at)
+{
+	while (q->first)
+		task_drop(s, q->first, at);
+	while (q->first_worker)
+		worker_drop(s, q->first_worker);
+	queue_free(s, q);
+}
+
+/* ---- records of live changes ---- */
+
+static void
+begin(struct buf *b, const char *what, const uuid id)
+{
+	buf_adds(b, "{\"");
+	buf_adds(b, what);
+	buf_adds(b, "\":");
+	put_id(b, id);
+}
+
+/* The record from there on is whole; a dump that is past its entity is told too. */
+static void
+tell(struct store *s, size_t from, bool out)
+{
+	if (!from)
+		s->count = 0;
+	s->count++;
+	if (out)
+		buf_add(s->dump.also, s->turn.p + from, s->turn.len - from);
+}
+
+static void
+tell_members(struct store *s, const char *what, const uuid id, const struct member *m, unsigned set, const void *image, bool out)
+{
+	size_t from = s->turn.len;
+
+	begin(&s->turn, what, id);
+	put_members(&s->turn, m, set, image);
+	tell(s, from, out);
+}
+
+static void
+tell_gone(struct store *s, const char *what, const uuid id, int64_t at, bool out)
+{
+	size_t from = s->turn.len;
+
+	begin(&s->turn, what, id);
+	buf_adds(&s->turn, ",\"gone\":");
+	buf_addint(&s->turn, at);
+	buf_adds(&s->turn, "}\n");
+	tell(s, from, out);
+}
+
+/* Whether an open dump is past the entity of that seq in q; next is where it stands in the queue it is at. */
+static bool
+dump_past(const struct dump *d, int phase, const struct queue *q, int64_t seq, const int64_t *next)
+{
+	if (!d->also || (int)d->phase != phase)
+		return d->also && (int)d->phase > phase;
+	if (q->v.seq != d->queue)
+		return q->v.seq < d->queue;
+	return !next || seq < *next;
+}
+
+static bool
+task_out(const struct store *s, const struct queue *q, int64_t seq)
+{
+	return dump_past(&s->dump, DUMP_TASKS, q, seq, s->dump.task ? &s->dump.task->v.seq : NULL);
+}
+
+static bool
+worker_out(const struct store *s, const struct queue *q, int64_t seq)
+{
+	return dump_past(&s->dump, DUMP_WORKERS, q, seq, s->dump.worker ? &s->dump.worker->v.seq : NULL);
+}
+
+static bool
+queue_out(const struct store *s, int64_t seq)
+{
+	return s->dump.also && (s->dump.phase > DUMP_QUEUES || seq <= s->dump.queue);
+}
+
+struct task *
+state_new_task(struct store *s, struct queue *q, const uuid id, struct task_image *im, struct now now)
+{
+	struct task *t;
+
+	im->v.seq = ++s->seq;
+	im->in = q->v.seq;
+	im->set = M_ALL & ~(unsigned)M_END;
+	tell_members(s, "task", id, task_members, im->set, im, task_out(s, q, im->v.seq));
+	t = task_new(s, q, id);
+	task_apply(s, t, im, now);
+	return t;
+}
+
+void
+state_set_task(struct store *s, struct task *t, const struct task_image *im, struct now now)
+{
+	tell_members(s, "task", t->node.id, task_members, im->set, im, task_out(s, t->queue, t->v.seq));
+	task_apply(s, t, im, now);
+}
+
+void
+state_drop_task(struct store *s, struct task *t, struct now now)
+{
+	tell_gone(s, "task", t->node.id, now.wall, task_out(s, t->queue, t->v.seq));
+	task_drop(s, t, now.wall);
+}
+
+void
+state_beat(struct store *s, struct task *t, struct now now)
+{
+	t->v.beat = now.wall;
+	t->mono_beat = now.mono;
+	set_deadline(s, t);
+}
+
+struct worker *
+state_new_worker(struct store *s, struct queue *q, const uuid id, struct worker_image *im)
+{
+	struct worker *w;
+
+	im->v.seq = ++s->seq;
+	im->in = q->v.seq;
+	im->set = M_ALL;
+	tell_members(s, "worker", id, worker_members, im->set, im, worker_out(s, q, im->v.seq));
+	w = worker_new(s, q, id);
+	copy_members(s, worker_members, im->set, &w->v, im);
+	return w;
+}
+
+void
+state_set_worker(struct store *s, struct worker *w, const struct worker_image *im)
+{
+	tell_members(s, "worker", w->node.id, worker_members, im->set, im, worker_out(s, w->queue, w->v.seq));
+	copy_members(s, worker_members, im->set, &w->v, im);
+}
+
+void
+state_drop_worker(struct store *s, struct worker *w, struct now now)
+{
+	tell_gone(s, "worker", w->node.id, now.wall, worker_out(s, w->queue, w->v.seq));
+	worker_drop(s, w);
+}
+
+struct queue *
+state_new_queue(struct store *s, const uuid id, struct queue_image *im)
+{
+	im->v.seq = ++s->seq;
+	im->set = M_ALL;
+	tell_members(s, "queue", id, queue_members, im->set, im, queue_out(s, im->v.seq));
+	return queue_new(s, id, im);
+}
+
+void
+state_set_queue(struct store *s, struct queue *q, const struct queue_image *im)
+{
+	tell_members(s, "queue", q->node.id, queue_members, im->set, im, queue_out(s, q->v.seq));
+	queue_apply_image(s, q, im);
+}
+
+void
+state_drop_queue(struct store *s, struct queue *q, struct now now)
+{
+	tell_gone(s, "queue", q->node.id, now.wall, queue_out(s, q->v.seq));
+	queue_drop(s, q, now.wall);
+}
+
+/* ---- records that are read again ---- */
+
+enum {   /* what a whole record must have */
+	TASK_NEEDS = M_SEQ | M_IN | M_STATUS | M_CREATED | M_MODIFIED | M_RETRIES | M_MAX_RETRIES | M_PRIORITY,
+	WORKER_NEEDS = M_SEQ | M_IN | M_STATUS | M_CREATED | M_MODIFIED | M_RETRIES | M_MAX_RETRIES,
+	QUEUE_NEEDS = M_SEQ | M_NAME | M_HASH | M_CREATED | M_MODIFIED
+};
+
+/* Whether the record fits: a whole one a new entity, a change one that is there.  The set to apply goes to *set. */
+static int
+check_set(unsigned *set, unsigned needs, bool there, int64_t seq, struct err *e)
+{
+	if (*set & M_SEQ && there)
+		return err_set(e, 1, "told as new, but it is there");
+	if (!(*set & M_SEQ) && !there)
+		return err_set(e, 1, "a change of what was never told");
+	if (*set & M_SEQ && ((*set & needs) != needs || seq < 1))
+		return err_set(e, 1, "not all that a new one needs");
+	if (*set & M_SEQ)
+		*set = M_ALL;
+	return 0;
+}
+
+static int
+take_task(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e)
+{
+	struct task_image im = {.v = {.start = NONE, .beat = NONE, .task_timeout = NONE, .heartbeat_timeout = NAN}, .end = END_OTHER};
+	struct task *t = state_task(s, id);
+	struct queue *q;
+
+	if (take_members(s, task_members, record, &im, &im.set, e) < 0 || check_set(&im.set, TASK_NEEDS, t, im.v.seq, e) < 0)
+		return -1;
+	if (im.set & M_ARGS)
+		im.args = json_gets(record, "args");
+	if (!t) {
+		q = queue_at(s, im.in);
+		if (!q)
+			return err_set(e, 1, "in no queue");
+		t = task_new(s, q, id);
+		note_seq(s, im.v.seq);
+	}
+	task_apply(s, t, &im, now);
+	return 0;
+}
+
+static int
+take_worker(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e)
+{
+	struct worker_image im = {0};
+	struct worker *w = state_worker(s, id);
+	struct queue *q;
+
+	(void)now;
+	if (take_members(s, worker_members, record, &im, &im.set, e) < 0 || check_set(&im.set, WORKER_NEEDS, w, im.v.seq, e) < 0)
+		return -1;
+	if (!w) {
+		q = queue_at(s, im.in);
+		if (!q)
+			return err_set(e, 1, "in no queue");
+		w = worker_new(s, q, id);
+		note_seq(s, im.v.seq);
+	}
+	copy_members(s, worker_members, im.set, &w->v, &im);
+	return 0;
+}
+
+static int
+take_queue(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e)
+{
+	struct queue_image im = {0};
+	struct queue *q = table_find(s, &s->queues, id);
+
+	(void)now;
+	if (take_members(s, queue_members, record, &im, &im.set, e) < 0 || check_set(&im.set, QUEUE_NEEDS, q, im.v.seq, e) < 0)
+		return -1;
+	if ((im.set & M_NAME && !im.v.name) || (im.set & M_HASH && !im.v.hash))
+		return err_set(e, 1, "a queue without name or password");
+	if (q)
+		queue_apply_image(s, q, &im);
+	else
+		queue_new(s, id, &im);
+	note_seq(s, im.v.seq);
+	return 0;
+}
+
+static int
+take_run(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e)
+{
+	const struct json *of = json_gets(record, "of"), *at = json_gets(record, "at"), *end = json_gets(record, "end");
+	int how = END_OTHER;
+	int64_t when;
+	uuid task;
+
+	(void)now;
+	if (!of || of->type != JSON_STR || uuid_parse((struct str){of->s, of->len}, task) < 0 || !at || json_int(at, &when) < 0
+	    || (end && take_state(end, task_status, TASK_STATES, &how) < 0))
+		return err_set(e, 1, "no run");
+	run_end(s, run_new(s, id, task), how, when);
+	return 0;
+}
+
+/* A task that is not there was deleted before a dump that kept its id. */
+static void
+gone(struct store *s, const char *what, const uuid id, int64_t at)
+{
+	void *p;
+
+	if (!strcmp(what, "queue") && (p = table_find(s, &s->queues, id)))
+		queue_drop(s, p, at);
+	if (!strcmp(what, "worker") && (p = state_worker(s, id)))
+		worker_drop(s, p);
+	if (!strcmp(what, "task") && (p = state_task(s, id)))
+		task_drop(s, p, at);
+	else if (!strcmp(what, "task"))
+		tomb_add(s, id, at);
+}
+
+static const struct {
+	const char *what;
+	int (*take)(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e);
+} records[] = {{"task", take_task}, {"worker", take_worker}, {"queue", take_queue}, {"run", take_run}};
+
+static int
+take_record(struct store *s, const struct json *r, struct now now, struct err *e)
+{
+	const struct json *first = r->type == JSON_OBJ ? r->head : NULL, *at = json_gets(r, "gone");
+	int64_t when;
+	uuid id;
+
+	if (!first || first->type != JSON_STR || uuid_parse((struct str){first->s, first->len}, id) < 0)
+		return err_set(e, 1, "no record");
+	for (size_t i = 0; i < LEN(records); i++) {
+		if (!str_is(first->key, records[i].what))
+			continue;
+		if (!at)
+			return records[i].take(s, id, r, now, e);
+		if (json_int(at, &when) < 0)
+			return err_set(e, 1, "gone is wrong");
+		gone(s, records[i].what, id, when);
+		return 0;
+	}
+	return err_set(e, 1, "a record of an unknown kind");
+}
+
+int
+queue_apply(struct store *s, const char *line, size_t n, struct now now, struct err *e)
+{
+	struct json_doc *d = json_parse(line, n, e);
+	int rc = d ? take_record(s, d->root, now, e) : -1;
+
+	json_free(d);
+	return rc;
+}
+
+void
+queue_loaded(struct store *s, struct now now, int64_t stopped_wall)
+{
+	for (size_t i = 0; i < s->queues.n; i++) {
+		for (struct task *t = s->by_seq[i]->in[RUNNING]; t; t = t->next_peer) {
+			int64_t used = t->v.start != NONE && stopped_wall > t->v.start ? stopped_wall - t->v.start : 0;
+
+			t->mono_start = now.mono - used;
+			t->mono_beat = now.mono;
+			set_deadline(s, t);
+		}
+	}
+}
+
+/* ---- dumps ---- */
+
+static bool
+dump_queue(struct store *s, struct buf *b)
+{
+	struct queue *q = queue_after(s, s->dump.queue);
+	struct queue_image im = {0};
+
+	if (!q)
+		return false;
+	s->dump.queue = q->v.seq;
+	im.v = q->v;
+	begin(b, "queue", q->node.id);
+	put_members(b, queue_members, M_ALL, &im);
+	return true;
+}
+
+static bool
+dump_worker(struct store *s, struct buf *b)
+{
+	struct dump *d = &s->dump;
+	struct worker_image im = {0};
+	struct queue *q;
+
+	while (!d->worker) {
+		q = queue_after(s, d->queue);
+		if (!q)
+			return false;
+		d->queue = q->v.seq;
+		d->worker = q->first_worker;
+	}
+	im.v = d->worker->v;
+	im.in = d->queue;
+	begin(b, "worker", d->worker->node.id);
+	put_members(b, worker_members, M_ALL, &im);
+	d->worker = d->worker->next;
+	return true;
+}
+
+static bool
+dump_task(struct store *s, struct buf *b)
+{
+	struct dump *d = &s->dump;
+	struct task_image im = {0};
+	struct queue *q;
+
+	while (!d->task) {
+		q = queue_after(s, d->queue);
+		if (!q)
+			return false;
+		d->queue = q->v.seq;
+		d->task = q->first;
+	}
+	im.v = d->task->v;
+	im.in = d->queue;
+	if (d->task->run)
+		memcpy(im.run, d->task->run->node.id, 16);
+	begin(b, "task", d->task->node.id);
+	put_members(b, task_members, M_ALL & ~(unsigned)M_END, &im);
+	d->task = d->task->next;
+	return true;
+}
+
+static bool
+dump_run(struct store *s, struct buf *b)
+{
+	struct run *r = s->dump.run;
+
+	if (!r)
+		return false;
+	begin(b, "run", r->node.id);
+	buf_adds(b, ",\"of\":");
+	put_id(b, r->of);
+	if (r->end != END_OTHER)
+		buf_printf(b, ",\"end\":\"%s\"", task_status[r->end]);
+	buf_adds(b, ",\"at\":");
+	buf_addint(b, r->at);
+	buf_adds(b, "}\n");
+	s->dump.run = r->next;
+	return true;
+}
+
+static bool
+dump_tomb(struct store *s, struct buf *b)
+{
+	struct tomb *t = s->dump.tomb;
+
+	if (!t)
+		return false;
+	begin(b, "task", t->node.id);
+	buf_adds(b, ",\"gone\":");
+	buf_addint(b, t->at);
+	buf_adds(b, "}\n");
+	s->dump.tomb = t->next;
+	return true;
+}
+
+static bool (*const dumps[])(struct store *s, struct buf *b) = {
+	[DUMP_QUEUES] = dump_queue, [DUMP_WORKERS] = dump_worker, [DUMP_TASKS] = dump_task,
+	[DUMP_RUNS] = dump_run, [DUMP_TOMBS] = dump_tomb,
+};
+
+void
+queue_dump_open(struct store *s, struct buf *also)
+{
+	s->dump = (struct dump){.also = also};
+}
+
+/* What ended or went while the dump was at the tasks is told in its own phase, though also may have told it: the second time only
+ * puts it where it belongs. */
+bool
+queue_dump(struct store *s, struct buf *b, size_t max)
+{
+	struct dump *d = &s->dump;
+	size_t end = b->len + max;
+
+	while (d->phase < DUMP_END) {
+		if (b->len >= end)
+			return false;
+		if (dumps[d->phase](s, b))
+			continue;
+		d->phase++;
+		d->queue = 0;
+		d->run = s->first_run;
+		d->tomb = s->first_tomb;
+	}
+	return true;
+}
+
+void
+queue_dump_close(struct store *s)
+{
+	s->dump = (struct dump){0};
+}
+
+uint64_t
+store_live(const struct store *s)
+{
+	return s->live;
+}
+
+/* ---- the store ---- */
+
+struct store *
+store_new(void)
+{
+	struct store *s = xcalloc(1, sizeof *s);
+
+	sys_random(s->seed, sizeof s->seed);
+	return s;
+}
+
+void
+store_free(struct store *s)
+{
+	if (!s)
+		return;
+	while (s->queues.n) {
+		struct queue *q = s->by_seq[s->queues.n - 1];
+
+		while (q->first)
+			task_free(s, q->first);
+		while (q->first_worker)
+			worker_drop(s, q->first_worker);
+		queue_free(s, q);
+	}
+	table_free(&s->queues, false);
+	table_free(&s->workers, false);
+	table_free(&s->tasks, false);
+	table_free(&s->runs, true);
+	table_free(&s->tombs, true);
+	free(s->by_seq);
+	free(s->by_name);
+	free(s->heap);
+	buf_free(&s->turn);
+	for (size_t i = 0; i < LEN(s->text); i++)
+		buf_free(&s->text[i]);
+	free(s);
+}
+
+struct buf *
+store_turn(struct store *s, size_t *count)
+{
+	*count = s->turn.len ? s->count : 0;
+	return &s->turn;
+}
+
+size_t
+queue_running(const struct store *s)
+{
+	return s->running;
+}
+
+/* ---- finding ---- */
+
+bool
+state_id(struct str text, uuid id)
+{
+	char canon[37];
+
+	if (uuid_parse(text, id) < 0)
+		return false;
+	uuid_print(id, canon);
+	return !memcmp(canon, text.p, 36);
+}
+
+struct task *
+state_task(const struct store *s, const uuid id)
+{
+	return table_find(s, &s->tasks, id);
+}
+
+struct worker *
+state_worker(const struct store *s, const uuid id)
+{
+	return table_find(s, &s->workers, id);
+}
+
+const struct run *
+state_run(const struct store *s, const uuid token)
+{
+	return table_find(s, &s->runs, token);
+}
+
+const struct tomb *
+state_tomb(const struct store *s, const uuid id)
+{
+	return table_find(s, &s->tombs, id);
+}
+
+struct task *
+queue_task(struct queue *q, struct str text)
+{
+	struct task *t;
+	uuid id;
+
+	t = state_id(text, id) ? state_task(q->store, id) : NULL;
+	return t && t->queue == q ? t : NULL;
+}
+
+struct worker *
+queue_worker(struct queue *q, struct str text)
+{
+	struct worker *w;
+	uuid id;
+
+	w = state_id(text, id) ? state_worker(q->store, id) : NULL;
+	return w && w->queue == q ? w : NULL;
+}
+
+/* An id comes before a name: nobody gets into another's way by calling a queue like another's id. */
+struct queue *
+queue_find(struct store *s, struct str text)
+{
+	struct queue *q;
+	size_t i;
+	uuid id;
+
+	q = state_id(text, id) ? table_find(s, &s->queues, id) : NULL;
+	if (q)
+		return q;
+	i = place_name(s, s->queues.n, text);
+	return i < s->queues.n && !compare(s->by_name[i]->v.name, text) ? s->by_name[i] : NULL;
+}
+
+const char *
+queue_hash(const struct queue *q)
+{
+	return q->v.hash;
+}
+
+const char *
+queue_id(const struct queue *q)
+{
+	return q->id;
+}
