@@ -16,9 +16,9 @@
  *                      a run of that task ended at T; kept for a day with what ended it under the token, if that was so
  *
  * With seq the record is whole: a new entity, and what is missing is null, {} or none.  Without, it is of one that was told
- * before, and what is missing stays.  seq numbers all entities of the store in order of creation, in is the seq of a queue.  Times
- * are microseconds since 1970, heartbeat_timeout and task_timeout seconds.  A task that leaves "running" ends its run; end then
- * says which status was set under the run's token.  Heartbeats are told only when they are the first of a run.
+ * before, and what is missing stays.  seq numbers all entities of the store in order of creation, in is the seq of a queue.
+ * Times are microseconds since 1970, heartbeat_timeout and task_timeout seconds.  A task that leaves "running" ends its run; end
+ * then says which status was set under the run's token.  Heartbeats are told only when they are the first of a run.
  */
 #include "state.h"
 
@@ -412,7 +412,8 @@ static const struct member task_members[] = {
 static const struct member worker_members[] = {
 	{"in", M_IN, INT, offsetof(struct worker_image, in), false}, {"seq", M_SEQ, INT, WORKER(seq)},
 	{"status", M_STATUS, WORKER_STATE, WORKER(status)}, {"name", M_NAME, TEXT, WORKER(name)},
-	{"created", M_CREATED, INT, WORKER(created)}, {"modified", M_MODIFIED, INT, WORKER(modified)}, {"retries", M_RETRIES, INT, WORKER(retries)},
+	{"created", M_CREATED, INT, WORKER(created)}, {"modified", M_MODIFIED, INT, WORKER(modified)},
+	{"retries", M_RETRIES, INT, WORKER(retries)},
 	{"max_retries", M_MAX_RETRIES, INT, WORKER(max_retries)}, {"metadata", M_METADATA, DICT, WORKER(metadata)}, {0},
 };
 static const struct member queue_members[] = {

@@ -136,7 +136,7 @@ struct store {
 	struct buf turn;
 	size_t count;                            /* records in turn */
 	struct dump dump;
-	struct buf text[4];                      /* live.c: for what an image points to */
+	struct buf text[5];                      /* for what an image points to: args, metadata, summary, cmd; name */
 };
 
 /* ---- queue.c: changes ---- */
