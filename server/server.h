@@ -78,6 +78,12 @@ typedef const struct json *match_get(void *arg, struct str name);
 bool match_test(const struct match *m, match_get *get, void *arg);
 /* Order of two values as MongoDB sorts them (missing = NULL first): < 0, 0, > 0. */
 int match_compare(const struct json *a, const struct json *b);
+/* What MongoDB sorts a document by at a dotted path: the least of the values there, or with desc the greatest; NULL: nothing there.
+ * text must outlive the path; NULL when it has too many parts.  Owned. */
+struct match_path;
+struct match_path *match_path_new(struct str text);
+void match_path_free(struct match_path *p);
+const struct json *match_key(const struct match_path *p, bool desc, match_get *get, void *arg);
 
 /* ---- queue.c: the state machine (SPEC 1.1-1.3), pure -------------------------------------------------------- */
 
