@@ -448,9 +448,9 @@ sift(struct task **heap, size_t n, struct task *t)
 	size_t i = 0, child;
 
 	for (; (child = 2 * i + 1) < n; i = child) {
-		if (child + 1 < n && state_before(heap[child + 1], heap[child]))
+		if (child + 1 < n && pending_before(heap[child + 1], heap[child]))
 			child++;
-		if (state_before(t, heap[child]))
+		if (pending_before(t, heap[child]))
 			break;
 		heap[i] = heap[child];
 	}
@@ -466,14 +466,14 @@ walk(struct queue *q, const struct need *need, const struct match *filter)
 	struct view *view;
 
 	for (const struct shape *s = shapes_first(q->shapes); s; s = s->next) {
-		if (!need_test(need, s) || !(t = state_first(s)))
+		if (!need_test(need, s) || !(t = pending_first(s)))
 			continue;
 		if (n == cap) {
 			cap = cap ? cap * 2 : 16;
 			heap = xrealloc(heap, cap * sizeof *heap);
 		}
 		for (size_t i = n++; ; i = (i - 1) / 2) {
-			if (!i || state_before(heap[(i - 1) / 2], t)) {
+			if (!i || pending_before(heap[(i - 1) / 2], t)) {
 				heap[i] = t;
 				break;
 			}
@@ -486,7 +486,7 @@ walk(struct queue *q, const struct need *need, const struct match *filter)
 		view_task(view, t);
 		if (match_test(filter, view_get, view))
 			break;
-		t = state_after(t);
+		t = pending_after(t);
 		if (!t)
 			t = heap[--n];
 		if (n)
@@ -503,9 +503,9 @@ first_of(struct queue *q, const struct need *need)
 	struct task *best = NULL;
 
 	for (const struct shape *s = shapes_first(q->shapes); s; s = s->next) {
-		struct task *t = state_first(s);
+		struct task *t = pending_first(s);
 
-		if (t && (!best || state_before(t, best)) && need_test(need, s))
+		if (t && (!best || pending_before(t, best)) && need_test(need, s))
 			best = t;
 	}
 	return best;

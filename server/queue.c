@@ -28,583 +28,11 @@
 
 enum {
 	KEPT = 100000,            /* ended runs, and as many deleted ids: some 10 MB */
-	SLOTS = 16,               /* of a new table */
 	TASK_BYTES = 320, WORKER_BYTES = 240, QUEUE_BYTES = 330, RUN_BYTES = 140, TOMB_BYTES = 80   /* of a whole record, about */
 };
 #define DAY INT64_C(86400000000)
 
-const char *const task_status[TASK_STATES] = {"pending", "running", "success", "failed", "cancelled"};
-const char *const worker_status[WORKER_STATES] = {"active", "suspended", "crashed"};
-
-static const char no_cmd[] = "\"\"";   /* what nearly every submit stores, once */
 static const uuid no_id;
-
-/* ---- tables by id: linear hashing, so that no insertion moves more than one slot ---- */
-
-static size_t
-slot_of(const struct store *s, const struct table *t, const uuid id)
-{
-	size_t i = (size_t)hash_sip(s->seed, id, 16) & t->mask;
-
-	return i < t->size ? i : i & t->mask >> 1;
-}
-
-static void *
-table_find(const struct store *s, const struct table *t, const uuid id)
-{
-	struct node *n;
-
-	if (!t->size)
-		return NULL;
-	for (n = t->slot[slot_of(s, t, id)]; n && memcmp(n->id, id, 16); n = n->chain)
-		;
-	return n;
-}
-
-/* One slot more; it takes its nodes from the slot that had them. */
-static void
-table_split(const struct store *s, struct table *t)
-{
-	size_t to = t->size, from;
-	struct node **at;
-
-	if (!to) {
-		t->slot = xcalloc(SLOTS, sizeof *t->slot);
-		t->size = SLOTS;
-		t->mask = SLOTS - 1;
-		return;
-	}
-	if (to > t->mask) {
-		t->mask = t->mask * 2 + 1;
-		t->slot = xrealloc(t->slot, (t->mask + 1) * sizeof *t->slot);
-	}
-	from = to & t->mask >> 1;
-	t->slot[to] = NULL;
-	t->size++;
-	for (at = &t->slot[from]; *at;) {
-		struct node *n = *at;
-
-		if (slot_of(s, t, n->id) == from) {
-			at = &n->chain;
-			continue;
-		}
-		*at = n->chain;
-		n->chain = t->slot[to];
-		t->slot[to] = n;
-	}
-}
-
-static void
-table_add(const struct store *s, struct table *t, struct node *n, const uuid id)
-{
-	size_t i;
-
-	if (t->n >= t->size)
-		table_split(s, t);
-	memcpy(n->id, id, 16);
-	i = slot_of(s, t, id);
-	n->chain = t->slot[i];
-	t->slot[i] = n;
-	t->n++;
-}
-
-static void
-table_remove(const struct store *s, struct table *t, struct node *n)
-{
-	struct node **at = &t->slot[slot_of(s, t, n->id)];
-
-	while (*at != n)
-		at = &(*at)->chain;
-	*at = n->chain;
-	t->n--;
-}
-
-static void
-table_free(struct table *t, bool nodes)
-{
-	for (size_t i = 0; nodes && i < t->size; i++) {
-		while (t->slot[i]) {
-			struct node *n = t->slot[i];
-
-			t->slot[i] = n->chain;
-			free(n);
-		}
-	}
-	free(t->slot);
-}
-
-/* ---- pending tasks of a shape: a treap whose ends are known, so that first in, first out costs the same however many ---- */
-
-struct index {
-	struct task *root, *first, *last;
-};
-
-bool
-state_before(const struct task *a, const struct task *b)
-{
-	if (a->v.priority != b->v.priority)
-		return a->v.priority > b->v.priority;
-	if (a->v.modified != b->v.modified)
-		return a->v.modified < b->v.modified;
-	if (a->v.created != b->v.created)
-		return a->v.created < b->v.created;
-	return a->v.seq < b->v.seq;
-}
-
-/* Which of two stands higher is chance, but the same on every run. */
-static uint64_t
-rank_of(const struct task *t)
-{
-	uint64_t x = (uint64_t)t->v.seq * UINT64_C(0x9e3779b97f4a7c15);
-
-	x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
-	return x ^ x >> 29;
-}
-
-static void
-rotate_up(struct index *x, struct task *t)
-{
-	struct task *p = t->up, *g = p->up;
-
-	if (p->left == t) {
-		p->left = t->right;
-		if (p->left)
-			p->left->up = p;
-		t->right = p;
-	} else {
-		p->right = t->left;
-		if (p->right)
-			p->right->up = p;
-		t->left = p;
-	}
-	p->up = t;
-	t->up = g;
-	if (!g)
-		x->root = t;
-	else if (g->left == p)
-		g->left = t;
-	else
-		g->right = t;
-}
-
-/* Hangs t where it belongs: at an end where that is right, else from the root down. */
-static void
-hang(struct index *x, struct task *t)
-{
-	struct task *p = x->root, **at;
-
-	if (!p) {
-		x->root = x->first = x->last = t;
-		return;
-	}
-	if (state_before(x->last, t)) {
-		p = x->last;
-		at = &p->right;
-		x->last = t;
-	} else if (state_before(t, x->first)) {
-		p = x->first;
-		at = &p->left;
-		x->first = t;
-	} else {
-		for (at = &x->root; *at; at = state_before(t, p) ? &p->left : &p->right)
-			p = *at;
-	}
-	*at = t;
-	t->up = p;
-}
-
-static struct task *
-neighbour(struct task *t, bool after)
-{
-	struct task *n = after ? t->right : t->left, *up;
-
-	if (n) {
-		while ((up = after ? n->left : n->right))
-			n = up;
-		return n;
-	}
-	for (up = t->up; up && t == (after ? up->right : up->left); up = t->up)
-		t = up;
-	return up;
-}
-
-static void
-unhang(struct index *x, struct task *t)
-{
-	struct task *child;
-
-	if (x->first == t)
-		x->first = neighbour(t, true);
-	if (x->last == t)
-		x->last = neighbour(t, false);
-	while (t->left && t->right)
-		rotate_up(x, rank_of(t->left) > rank_of(t->right) ? t->left : t->right);
-	child = t->left ? t->left : t->right;
-	if (child)
-		child->up = t->up;
-	if (!t->up)
-		x->root = child;
-	else if (t->up->left == t)
-		t->up->left = child;
-	else
-		t->up->right = child;
-	t->left = t->right = t->up = NULL;
-}
-
-struct task *
-state_first(const struct shape *s)
-{
-	const struct index *x = s->index;
-
-	return x ? x->first : NULL;
-}
-
-struct task *
-state_after(struct task *t)
-{
-	return neighbour(t, true);
-}
-
-/* args: those of t parsed, or NULL. */
-static void
-index_enter(struct task *t, const struct json *args)
-{
-	struct json_doc *d = NULL;
-	struct index *x;
-
-	if (!args && t->v.args) {
-		d = json_parse(t->v.args, strlen(t->v.args), NULL);
-		args = d ? d->root : NULL;
-	}
-	t->shape = shapes_take(t->queue->shapes, args);
-	json_free(d);
-	if (!t->shape->index)
-		t->shape->index = xcalloc(1, sizeof *x);
-	x = t->shape->index;
-	hang(x, t);
-	while (t->up && rank_of(t) > rank_of(t->up))
-		rotate_up(x, t);
-}
-
-static void
-index_leave(struct task *t)
-{
-	struct shape *s = t->shape;
-	struct index *x;
-
-	if (!s)
-		return;
-	x = s->index;
-	unhang(x, t);
-	if (!x->root) {
-		free(x);
-		s->index = NULL;
-	}
-	t->shape = NULL;
-	shapes_drop(t->queue->shapes, s);
-}
-
-/* ---- deadlines: a heap, counted from 1 ---- */
-
-static void
-heap_put(struct store *s, size_t i, struct due d)
-{
-	s->heap[i] = d;
-	d.task->heap = i;
-}
-
-/* Puts d at i or where it belongs above or below. */
-static void
-heap_sift(struct store *s, size_t i, struct due d)
-{
-	size_t child;
-
-	for (; i > 1 && d.at < s->heap[i / 2].at; i /= 2)
-		heap_put(s, i, s->heap[i / 2]);
-	for (; (child = 2 * i) <= s->deadlines; i = child) {
-		if (child < s->deadlines && s->heap[child + 1].at < s->heap[child].at)
-			child++;
-		if (d.at <= s->heap[child].at)
-			break;
-		heap_put(s, i, s->heap[child]);
-	}
-	heap_put(s, i, d);
-}
-
-static void
-heap_remove(struct store *s, struct task *t)
-{
-	size_t i = t->heap;
-
-	if (!i)
-		return;
-	t->heap = 0;
-	if (i != s->deadlines--)
-		heap_sift(s, i, s->heap[s->deadlines + 1]);
-}
-
-/* A timeout of 0 or less is over at once, one beyond reckoning never. */
-static int64_t
-later(int64_t mono, double seconds)
-{
-	if (!(seconds < 4e12))
-		return INT64_MAX;
-	return seconds > 0 ? mono + (int64_t)(seconds * 1e6) : mono;
-}
-
-static void
-set_deadline(struct store *s, struct task *t)
-{
-	const struct task_data *v = &t->v;
-	int64_t at = INT64_MAX, end;
-
-	if (v->status == RUNNING && v->beat != NONE && !isnan(v->heartbeat_timeout))
-		at = later(t->mono_beat, v->heartbeat_timeout);
-	if (v->status == RUNNING && v->start != NONE && v->task_timeout != NONE) {
-		end = later(t->mono_start, (double)v->task_timeout);
-		at = end < at ? end : at;
-	}
-	if (at == INT64_MAX) {
-		heap_remove(s, t);
-		return;
-	}
-	if (!t->heap) {
-		if (s->deadlines + 2 > s->heap_cap) {
-			s->heap_cap = s->heap_cap ? s->heap_cap * 2 : 16;
-			s->heap = xrealloc(s->heap, s->heap_cap * sizeof *s->heap);
-		}
-		t->heap = ++s->deadlines;
-	}
-	heap_sift(s, t->heap, (struct due){at, t});
-}
-
-int64_t
-queue_due(const struct store *s)
-{
-	return s->deadlines ? s->heap[1].at : INT64_MAX;
-}
-
-/* ---- images: their members as tables ---- */
-
-enum kind { INT, REAL, ID, TEXT, DICT, CMD, TASK_STATE, WORKER_STATE };
-struct member {
-	const char *name;          /* NULL ends a table */
-	unsigned bit;
-	enum kind kind;
-	size_t at;                 /* in the image */
-	bool kept;                 /* in the entity's data too, at the same place */
-};
-#define TASK(field) offsetof(struct task_image, v.field), true
-#define WORKER(field) offsetof(struct worker_image, v.field), true
-#define QUEUE(field) offsetof(struct queue_image, v.field), true
-
-static const struct member task_members[] = {
-	{"in", M_IN, INT, offsetof(struct task_image, in), false}, {"seq", M_SEQ, INT, TASK(seq)},
-	{"status", M_STATUS, TASK_STATE, TASK(status)}, {"name", M_NAME, TEXT, TASK(name)}, {"created", M_CREATED, INT, TASK(created)},
-	{"modified", M_MODIFIED, INT, TASK(modified)}, {"start", M_START, INT, TASK(start)}, {"beat", M_BEAT, INT, TASK(beat)},
-	{"heartbeat_timeout", M_HEARTBEAT, REAL, TASK(heartbeat_timeout)}, {"task_timeout", M_TASK_TIMEOUT, INT, TASK(task_timeout)},
-	{"retries", M_RETRIES, INT, TASK(retries)}, {"max_retries", M_MAX_RETRIES, INT, TASK(max_retries)},
-	{"priority", M_PRIORITY, INT, TASK(priority)}, {"worker", M_WORKER, ID, TASK(worker)}, {"args", M_ARGS, DICT, TASK(args)},
-	{"metadata", M_METADATA, DICT, TASK(metadata)}, {"summary", M_SUMMARY, DICT, TASK(summary)}, {"cmd", M_CMD, CMD, TASK(cmd)},
-	{"run", M_RUN, ID, offsetof(struct task_image, run), false},
-	{"end", M_END, TASK_STATE, offsetof(struct task_image, end), false}, {0},
-};
-static const struct member worker_members[] = {
-	{"in", M_IN, INT, offsetof(struct worker_image, in), false}, {"seq", M_SEQ, INT, WORKER(seq)},
-	{"status", M_STATUS, WORKER_STATE, WORKER(status)}, {"name", M_NAME, TEXT, WORKER(name)},
-	{"created", M_CREATED, INT, WORKER(created)}, {"modified", M_MODIFIED, INT, WORKER(modified)},
-	{"retries", M_RETRIES, INT, WORKER(retries)},
-	{"max_retries", M_MAX_RETRIES, INT, WORKER(max_retries)}, {"metadata", M_METADATA, DICT, WORKER(metadata)}, {0},
-};
-static const struct member queue_members[] = {
-	{"seq", M_SEQ, INT, QUEUE(seq)}, {"name", M_NAME, TEXT, QUEUE(name)}, {"hash", M_HASH, TEXT, QUEUE(hash)},
-	{"created", M_CREATED, INT, QUEUE(created)}, {"modified", M_MODIFIED, INT, QUEUE(modified)},
-	{"metadata", M_METADATA, DICT, QUEUE(metadata)}, {0},
-};
-static const size_t sizes[] = {
-	[INT] = sizeof(int64_t), [REAL] = sizeof(double), [ID] = sizeof(uuid), [TASK_STATE] = sizeof(int), [WORKER_STATE] = sizeof(int),
-};
-
-static void
-put_id(struct buf *b, const uuid id)
-{
-	char text[37];
-
-	uuid_print(id, text);
-	buf_addc(b, '"');
-	buf_add(b, text, 36);
-	buf_addc(b, '"');
-}
-
-/* The value at p; null where it is none. */
-static void
-put_value(struct buf *b, enum kind kind, const void *p)
-{
-	const char *text = kind == TEXT || kind == DICT || kind == CMD ? *(const char *const *)p : NULL;
-
-	if (kind == INT && *(const int64_t *)p != NONE)
-		buf_addint(b, *(const int64_t *)p);
-	else if (kind == REAL && !isnan(*(const double *)p))
-		json_repr(b, *(const double *)p);
-	else if (kind == ID && memcmp(p, no_id, 16))
-		put_id(b, p);
-	else if (kind == TEXT && text)
-		json_putstr(b, str_of(text), 0);
-	else if (kind == TASK_STATE || kind == WORKER_STATE)
-		buf_printf(b, "\"%s\"", (kind == TASK_STATE ? task_status : worker_status)[*(const int *)p]);
-	else
-		buf_adds(b, text ? text : kind == DICT ? "{}" : "null");
-}
-
-/* Appends the members in set; of a whole record none that are null or {}. */
-static void
-put_members(struct buf *b, const struct member *m, unsigned set, const void *image)
-{
-	for (; m->name; m++) {
-		size_t before = b->len, value;
-
-		if (!(set & m->bit))
-			continue;
-		buf_addc(b, ',');
-		buf_addc(b, '"');
-		buf_adds(b, m->name);
-		buf_adds(b, "\":");
-		value = b->len;
-		put_value(b, m->kind, (const char *)image + m->at);
-		if (set & M_SEQ && (!strcmp(b->p + value, "null") || !strcmp(b->p + value, "{}"))) {
-			b->len = before;
-			b->p[before] = 0;
-		}
-	}
-	buf_adds(b, "}\n");
-}
-
-static int
-take_state(const struct json *j, const char *const *names, int n, int *out)
-{
-	for (int i = 0; j->type == JSON_STR && i < n; i++) {
-		if (!strcmp(j->s, names[i])) {
-			*out = i;
-			return 0;
-		}
-	}
-	return -1;
-}
-
-/* A text that lives as long as the document, or text does. */
-static int
-take_text(const struct json *j, enum kind kind, struct buf *text, const char **out)
-{
-	*out = NULL;
-	if (kind != DICT && j->type == JSON_NULL)
-		return 0;
-	if (kind == TEXT) {
-		*out = j->s;
-		return j->type == JSON_STR && strlen(j->s) == j->len ? 0 : -1;
-	}
-	if (kind == DICT ? j->type != JSON_OBJ : j->type != JSON_STR && j->type != JSON_ARR)
-		return -1;
-	if (kind == DICT && !j->len)
-		return 0;
-	buf_clear(text);
-	json_print(text, j, 0);
-	*out = text->p;
-	return 0;
-}
-
-static int
-take_value(const struct json *j, enum kind kind, struct buf *text, void *p)
-{
-	switch (kind) {
-	case INT:
-		*(int64_t *)p = NONE;
-		return j->type == JSON_NULL ? 0 : json_int(j, p);
-	case REAL:
-		*(double *)p = j->type == JSON_NUM ? json_num(j) : NAN;
-		return j->type == JSON_NUM || j->type == JSON_NULL ? 0 : -1;
-	case ID:
-		memcpy(p, no_id, 16);
-		return j->type == JSON_NULL ? 0 : j->type == JSON_STR ? uuid_parse((struct str){j->s, j->len}, p) : -1;
-	case TASK_STATE:
-		return take_state(j, task_status, TASK_STATES, p);
-	case WORKER_STATE:
-		return take_state(j, worker_status, WORKER_STATES, p);
-	default:
-		return take_text(j, kind, text, p);
-	}
-}
-
-/* Fills an image, and its set, from a record. */
-static int
-take_members(struct store *s, const struct member *m, const struct json *record, void *image, unsigned *set, struct err *e)
-{
-	struct buf *text = s->text;
-
-	*set = 0;
-	for (; m->name; m++) {
-		const struct json *j = json_gets(record, m->name);
-
-		if (j && take_value(j, m->kind, text, (char *)image + m->at) < 0)
-			return err_set(e, 1, "%s is wrong", m->name);
-		if (j)
-			*set |= m->bit;
-		text += m->kind == DICT || m->kind == CMD;
-	}
-	return 0;
-}
-
-static void
-free_text(const char *p)
-{
-	if (p != no_cmd)
-		free((char *)p);
-}
-
-static const char *
-own_text(const char *p)
-{
-	return !p ? NULL : !strcmp(p, no_cmd) ? no_cmd : xstrdup(p);
-}
-
-/* The one place where what a record tells gets into an entity. */
-static void
-copy_members(struct store *s, const struct member *m, unsigned set, void *data, const void *image)
-{
-	for (; m->name; m++) {
-		const char *const *from = (const void *)((const char *)image + m->at);
-		const char **to = (void *)((char *)data + m->at);
-
-		if (!m->kept || !(set & m->bit))
-			continue;
-		if (m->kind != TEXT && m->kind != DICT && m->kind != CMD) {
-			memcpy(to, from, sizes[m->kind]);
-			continue;
-		}
-		s->live += (*from ? strlen(*from) : 0) - (*to ? strlen(*to) : 0);
-		free_text(*to);
-		*to = own_text(*from);
-	}
-}
-
-static void
-drop_texts(struct store *s, const struct member *m, void *data)
-{
-	for (; m->name; m++) {
-		const char **p = (void *)((char *)data + m->at);
-
-		if (!m->kept || (m->kind != TEXT && m->kind != DICT && m->kind != CMD))
-			continue;
-		s->live -= *p ? strlen(*p) : 0;
-		free_text(*p);
-	}
-}
-
-static void
-note_seq(struct store *s, int64_t seq)
-{
-	if (seq > s->seq)
-		s->seq = seq;
-}
 
 /* ---- ended runs and deleted ids ---- */
 
@@ -615,7 +43,7 @@ tomb_free(struct store *s, struct tomb *t)
 	*(t->next ? &t->next->prev : &s->last_tomb) = t->prev;
 	if (s->dump.tomb == t)
 		s->dump.tomb = t->next;
-	table_remove(s, &s->tombs, &t->node);
+	index_remove(s, &s->tombs, &t->node);
 	s->live -= TOMB_BYTES;
 	free(t);
 }
@@ -624,12 +52,12 @@ tomb_free(struct store *s, struct tomb *t)
 static void
 tomb_add(struct store *s, const uuid id, int64_t at)
 {
-	struct tomb *t = table_find(s, &s->tombs, id);
+	struct tomb *t = index_find(s, &s->tombs, id);
 
 	if (t)
 		tomb_free(s, t);
 	t = xcalloc(1, sizeof *t);
-	table_add(s, &s->tombs, &t->node, id);
+	index_add(s, &s->tombs, &t->node, id);
 	t->at = at;
 	t->prev = s->last_tomb;
 	*(t->prev ? &t->prev->next : &s->first_tomb) = t;
@@ -652,7 +80,7 @@ run_free(struct store *s, struct run *r)
 		s->ended--;
 		s->live -= RUN_BYTES;
 	}
-	table_remove(s, &s->runs, &r->node);
+	index_remove(s, &s->runs, &r->node);
 	free(r);
 }
 
@@ -660,12 +88,12 @@ run_free(struct store *s, struct run *r)
 static struct run *
 run_new(struct store *s, const uuid token, const uuid of)
 {
-	struct run *r = table_find(s, &s->runs, token);
+	struct run *r = index_find(s, &s->runs, token);
 
 	if (r)
 		run_free(s, r);
 	r = xcalloc(1, sizeof *r);
-	table_add(s, &s->runs, &r->node, token);
+	index_add(s, &s->runs, &r->node, token);
 	memcpy(r->of, of, 16);
 	return r;
 }
@@ -746,9 +174,9 @@ task_apply(struct store *s, struct task *t, const struct task_image *im, struct 
 {
 	int was = t->v.status;
 
-	index_leave(t);
+	pending_leave(t);
 	leave_state(s, t);
-	copy_members(s, task_members, im->set, &t->v, im);
+	record_copy(s, record_task, im->set, &t->v, im);
 	enter_state(s, t);
 	if (im->set & M_WORKER)
 		own(s, t);
@@ -764,9 +192,9 @@ task_apply(struct store *s, struct task *t, const struct task_image *im, struct 
 		t->mono_start = now.mono;
 	if (im->set & M_BEAT || was != RUNNING)
 		t->mono_beat = now.mono;
-	set_deadline(s, t);
+	deadline_set(s, t);
 	if (t->v.status == PENDING)
-		index_enter(t, im->set & M_ARGS ? im->args : NULL);
+		pending_enter(t, im->set & M_ARGS ? im->args : NULL);
 }
 
 /* A task of which nothing is known yet, the last of its queue. */
@@ -774,11 +202,11 @@ static struct task *
 task_new(struct store *s, struct queue *q, const uuid id)
 {
 	struct task *t = xcalloc(1, sizeof *t);
-	struct tomb *tomb = table_find(s, &s->tombs, id);
+	struct tomb *tomb = index_find(s, &s->tombs, id);
 
 	if (tomb)
 		tomb_free(s, tomb);
-	table_add(s, &s->tasks, &t->node, id);
+	index_add(s, &s->tasks, &t->node, id);
 	t->queue = q;
 	t->prev = q->last;
 	*(t->prev ? &t->prev->next : &q->first) = t;
@@ -797,12 +225,12 @@ task_free(struct store *s, struct task *t)
 	*(t->next ? &t->next->prev : &q->last) = t->prev;
 	if (s->dump.task == t)
 		s->dump.task = t->next;
-	index_leave(t);
+	pending_leave(t);
 	leave_state(s, t);
 	disown(t);
-	heap_remove(s, t);
-	table_remove(s, &s->tasks, &t->node);
-	drop_texts(s, task_members, &t->v);
+	deadline_remove(s, t);
+	index_remove(s, &s->tasks, &t->node);
+	record_drop(s, record_task, &t->v);
 	s->live -= TASK_BYTES;
 	free(t);
 }
@@ -823,7 +251,7 @@ worker_new(struct store *s, struct queue *q, const uuid id)
 {
 	struct worker *w = xcalloc(1, sizeof *w);
 
-	table_add(s, &s->workers, &w->node, id);
+	index_add(s, &s->workers, &w->node, id);
 	w->queue = q;
 	w->prev = q->last_worker;
 	*(w->prev ? &w->prev->next : &q->first_worker) = w;
@@ -844,8 +272,8 @@ worker_drop(struct store *s, struct worker *w)
 	*(w->next ? &w->next->prev : &q->last_worker) = w->prev;
 	if (s->dump.worker == w)
 		s->dump.worker = w->next;
-	table_remove(s, &s->workers, &w->node);
-	drop_texts(s, worker_members, &w->v);
+	index_remove(s, &s->workers, &w->node);
+	record_drop(s, record_worker, &w->v);
 	s->live -= WORKER_BYTES;
 	free(w);
 }
@@ -931,7 +359,7 @@ queue_apply_image(struct store *s, struct queue *q, const struct queue_image *im
 
 	if (im->set & M_NAME)
 		list_remove(s->by_name, n, place_name(s, n, str_of(q->v.name)));
-	copy_members(s, queue_members, im->set, &q->v, im);
+	record_copy(s, record_queue, im->set, &q->v, im);
 	if (im->set & M_NAME)
 		list_add(s->by_name, n - 1, place_name(s, n - 1, str_of(q->v.name)), q);
 }
@@ -950,10 +378,10 @@ queue_new(struct store *s, const uuid id, const struct queue_image *im)
 	q->store = s;
 	uuid_print(id, q->id);
 	q->shapes = shapes_new(s->seed);
-	copy_members(s, queue_members, im->set, &q->v, im);
+	record_copy(s, record_queue, im->set, &q->v, im);
 	list_add(s->by_seq, n, place_seq(s, q->v.seq), q);
 	list_add(s->by_name, n, place_name(s, n, str_of(q->v.name)), q);
-	table_add(s, &s->queues, &q->node, id);
+	index_add(s, &s->queues, &q->node, id);
 	s->live += QUEUE_BYTES;
 	return q;
 }
@@ -966,9 +394,9 @@ queue_free(struct store *s, struct queue *q)
 
 	list_remove(s->by_seq, n, place_seq(s, q->v.seq) - 1);
 	list_remove(s->by_name, n, place_name(s, n, str_of(q->v.name)));
-	table_remove(s, &s->queues, &q->node);
+	index_remove(s, &s->queues, &q->node);
 	shapes_free(q->shapes);
-	drop_texts(s, queue_members, &q->v);
+	record_drop(s, record_queue, &q->v);
 	s->live -= QUEUE_BYTES;
 	free(q);
 }
@@ -991,7 +419,7 @@ begin(struct buf *b, const char *what, const uuid id)
 	buf_adds(b, "{\"");
 	buf_adds(b, what);
 	buf_adds(b, "\":");
-	put_id(b, id);
+	record_id(b, id);
 }
 
 /* The record from there on is whole; a dump that is past its entity is told too. */
@@ -1006,12 +434,12 @@ tell(struct store *s, size_t from, bool out)
 }
 
 static void
-tell_members(struct store *s, const char *what, const uuid id, const struct member *m, unsigned set, const void *image, bool out)
+tell_entity(struct store *s, const char *what, const uuid id, const struct member *m, unsigned set, const void *image, bool out)
 {
 	size_t from = s->turn.len;
 
 	begin(&s->turn, what, id);
-	put_members(&s->turn, m, set, image);
+	record_put(&s->turn, m, set, image);
 	tell(s, from, out);
 }
 
@@ -1064,7 +492,7 @@ state_new_task(struct store *s, struct queue *q, const uuid id, struct task_imag
 	im->v.seq = ++s->seq;
 	im->in = q->v.seq;
 	im->set = M_ALL & ~(unsigned)M_END;
-	tell_members(s, "task", id, task_members, im->set, im, task_out(s, q, im->v.seq));
+	tell_entity(s, "task", id, record_task, im->set, im, task_out(s, q, im->v.seq));
 	t = task_new(s, q, id);
 	task_apply(s, t, im, now);
 	return t;
@@ -1073,7 +501,7 @@ state_new_task(struct store *s, struct queue *q, const uuid id, struct task_imag
 void
 state_set_task(struct store *s, struct task *t, const struct task_image *im, struct now now)
 {
-	tell_members(s, "task", t->node.id, task_members, im->set, im, task_out(s, t->queue, t->v.seq));
+	tell_entity(s, "task", t->node.id, record_task, im->set, im, task_out(s, t->queue, t->v.seq));
 	task_apply(s, t, im, now);
 }
 
@@ -1089,7 +517,7 @@ state_beat(struct store *s, struct task *t, struct now now)
 {
 	t->v.beat = now.wall;
 	t->mono_beat = now.mono;
-	set_deadline(s, t);
+	deadline_set(s, t);
 }
 
 struct worker *
@@ -1100,17 +528,17 @@ state_new_worker(struct store *s, struct queue *q, const uuid id, struct worker_
 	im->v.seq = ++s->seq;
 	im->in = q->v.seq;
 	im->set = M_ALL;
-	tell_members(s, "worker", id, worker_members, im->set, im, worker_out(s, q, im->v.seq));
+	tell_entity(s, "worker", id, record_worker, im->set, im, worker_out(s, q, im->v.seq));
 	w = worker_new(s, q, id);
-	copy_members(s, worker_members, im->set, &w->v, im);
+	record_copy(s, record_worker, im->set, &w->v, im);
 	return w;
 }
 
 void
 state_set_worker(struct store *s, struct worker *w, const struct worker_image *im)
 {
-	tell_members(s, "worker", w->node.id, worker_members, im->set, im, worker_out(s, w->queue, w->v.seq));
-	copy_members(s, worker_members, im->set, &w->v, im);
+	tell_entity(s, "worker", w->node.id, record_worker, im->set, im, worker_out(s, w->queue, w->v.seq));
+	record_copy(s, record_worker, im->set, &w->v, im);
 }
 
 void
@@ -1125,14 +553,14 @@ state_new_queue(struct store *s, const uuid id, struct queue_image *im)
 {
 	im->v.seq = ++s->seq;
 	im->set = M_ALL;
-	tell_members(s, "queue", id, queue_members, im->set, im, queue_out(s, im->v.seq));
+	tell_entity(s, "queue", id, record_queue, im->set, im, queue_out(s, im->v.seq));
 	return queue_new(s, id, im);
 }
 
 void
 state_set_queue(struct store *s, struct queue *q, const struct queue_image *im)
 {
-	tell_members(s, "queue", q->node.id, queue_members, im->set, im, queue_out(s, q->v.seq));
+	tell_entity(s, "queue", q->node.id, record_queue, im->set, im, queue_out(s, q->v.seq));
 	queue_apply_image(s, q, im);
 }
 
@@ -1144,6 +572,13 @@ state_drop_queue(struct store *s, struct queue *q, struct now now)
 }
 
 /* ---- records that are read again ---- */
+
+static void
+note_seq(struct store *s, int64_t seq)
+{
+	if (seq > s->seq)
+		s->seq = seq;
+}
 
 enum {   /* what a whole record must have */
 	TASK_NEEDS = M_SEQ | M_IN | M_STATUS | M_CREATED | M_MODIFIED | M_RETRIES | M_MAX_RETRIES | M_PRIORITY,
@@ -1173,7 +608,7 @@ take_task(struct store *s, const uuid id, const struct json *record, struct now 
 	struct task *t = state_task(s, id);
 	struct queue *q;
 
-	if (take_members(s, task_members, record, &im, &im.set, e) < 0 || check_set(&im.set, TASK_NEEDS, t, im.v.seq, e) < 0)
+	if (record_take(s, record_task, record, &im, &im.set, e) < 0 || check_set(&im.set, TASK_NEEDS, t, im.v.seq, e) < 0)
 		return -1;
 	if (im.set & M_ARGS)
 		im.args = json_gets(record, "args");
@@ -1196,7 +631,7 @@ take_worker(struct store *s, const uuid id, const struct json *record, struct no
 	struct queue *q;
 
 	(void)now;
-	if (take_members(s, worker_members, record, &im, &im.set, e) < 0 || check_set(&im.set, WORKER_NEEDS, w, im.v.seq, e) < 0)
+	if (record_take(s, record_worker, record, &im, &im.set, e) < 0 || check_set(&im.set, WORKER_NEEDS, w, im.v.seq, e) < 0)
 		return -1;
 	if (!w) {
 		q = queue_at(s, im.in);
@@ -1205,7 +640,7 @@ take_worker(struct store *s, const uuid id, const struct json *record, struct no
 		w = worker_new(s, q, id);
 		note_seq(s, im.v.seq);
 	}
-	copy_members(s, worker_members, im.set, &w->v, &im);
+	record_copy(s, record_worker, im.set, &w->v, &im);
 	return 0;
 }
 
@@ -1213,10 +648,10 @@ static int
 take_queue(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e)
 {
 	struct queue_image im = {0};
-	struct queue *q = table_find(s, &s->queues, id);
+	struct queue *q = index_find(s, &s->queues, id);
 
 	(void)now;
-	if (take_members(s, queue_members, record, &im, &im.set, e) < 0 || check_set(&im.set, QUEUE_NEEDS, q, im.v.seq, e) < 0)
+	if (record_take(s, record_queue, record, &im, &im.set, e) < 0 || check_set(&im.set, QUEUE_NEEDS, q, im.v.seq, e) < 0)
 		return -1;
 	if ((im.set & M_NAME && !im.v.name) || (im.set & M_HASH && !im.v.hash))
 		return err_set(e, 1, "a queue without name or password");
@@ -1238,7 +673,7 @@ take_run(struct store *s, const uuid id, const struct json *record, struct now n
 
 	(void)now;
 	if (!of || of->type != JSON_STR || uuid_parse((struct str){of->s, of->len}, task) < 0 || !at || json_int(at, &when) < 0
-	    || (end && take_state(end, task_status, TASK_STATES, &how) < 0))
+	    || (end && record_state(end, task_status, TASK_STATES, &how) < 0))
 		return err_set(e, 1, "no run");
 	run_end(s, run_new(s, id, task), how, when);
 	return 0;
@@ -1250,7 +685,7 @@ gone(struct store *s, const char *what, const uuid id, int64_t at)
 {
 	void *p;
 
-	if (!strcmp(what, "queue") && (p = table_find(s, &s->queues, id)))
+	if (!strcmp(what, "queue") && (p = index_find(s, &s->queues, id)))
 		queue_drop(s, p, at);
 	if (!strcmp(what, "worker") && (p = state_worker(s, id)))
 		worker_drop(s, p);
@@ -1306,7 +741,7 @@ queue_loaded(struct store *s, struct now now, int64_t stopped_wall)
 
 			t->mono_start = now.mono - used;
 			t->mono_beat = now.mono;
-			set_deadline(s, t);
+			deadline_set(s, t);
 		}
 	}
 }
@@ -1324,7 +759,7 @@ dump_queue(struct store *s, struct buf *b)
 	s->dump.queue = q->v.seq;
 	im.v = q->v;
 	begin(b, "queue", q->node.id);
-	put_members(b, queue_members, M_ALL, &im);
+	record_put(b, record_queue, M_ALL, &im);
 	return true;
 }
 
@@ -1345,7 +780,7 @@ dump_worker(struct store *s, struct buf *b)
 	im.v = d->worker->v;
 	im.in = d->queue;
 	begin(b, "worker", d->worker->node.id);
-	put_members(b, worker_members, M_ALL, &im);
+	record_put(b, record_worker, M_ALL, &im);
 	d->worker = d->worker->next;
 	return true;
 }
@@ -1369,7 +804,7 @@ dump_task(struct store *s, struct buf *b)
 	if (d->task->run)
 		memcpy(im.run, d->task->run->node.id, 16);
 	begin(b, "task", d->task->node.id);
-	put_members(b, task_members, M_ALL & ~(unsigned)M_END, &im);
+	record_put(b, record_task, M_ALL & ~(unsigned)M_END, &im);
 	d->task = d->task->next;
 	return true;
 }
@@ -1383,7 +818,7 @@ dump_run(struct store *s, struct buf *b)
 		return false;
 	begin(b, "run", r->node.id);
 	buf_adds(b, ",\"of\":");
-	put_id(b, r->of);
+	record_id(b, r->of);
 	if (r->end != END_OTHER)
 		buf_printf(b, ",\"end\":\"%s\"", task_status[r->end]);
 	buf_adds(b, ",\"at\":");
@@ -1477,11 +912,11 @@ store_free(struct store *s)
 			worker_drop(s, q->first_worker);
 		queue_free(s, q);
 	}
-	table_free(&s->queues, false);
-	table_free(&s->workers, false);
-	table_free(&s->tasks, false);
-	table_free(&s->runs, true);
-	table_free(&s->tombs, true);
+	index_free(&s->queues, false);
+	index_free(&s->workers, false);
+	index_free(&s->tasks, false);
+	index_free(&s->runs, true);
+	index_free(&s->tombs, true);
 	free(s->by_seq);
 	free(s->by_name);
 	free(s->heap);
@@ -1496,6 +931,12 @@ store_turn(struct store *s, size_t *count)
 {
 	*count = s->turn.len ? s->count : 0;
 	return &s->turn;
+}
+
+int64_t
+queue_due(const struct store *s)
+{
+	return s->deadlines ? s->heap[1].at : INT64_MAX;
 }
 
 size_t
@@ -1520,25 +961,25 @@ state_id(struct str text, uuid id)
 struct task *
 state_task(const struct store *s, const uuid id)
 {
-	return table_find(s, &s->tasks, id);
+	return index_find(s, &s->tasks, id);
 }
 
 struct worker *
 state_worker(const struct store *s, const uuid id)
 {
-	return table_find(s, &s->workers, id);
+	return index_find(s, &s->workers, id);
 }
 
 const struct run *
 state_run(const struct store *s, const uuid token)
 {
-	return table_find(s, &s->runs, token);
+	return index_find(s, &s->runs, token);
 }
 
 const struct tomb *
 state_tomb(const struct store *s, const uuid id)
 {
-	return table_find(s, &s->tombs, id);
+	return index_find(s, &s->tombs, id);
 }
 
 struct task *
@@ -1569,7 +1010,7 @@ queue_find(struct store *s, struct str text)
 	size_t i;
 	uuid id;
 
-	q = state_id(text, id) ? table_find(s, &s->queues, id) : NULL;
+	q = state_id(text, id) ? index_find(s, &s->queues, id) : NULL;
 	if (q)
 		return q;
 	i = place_name(s, s->queues.n, text);

@@ -139,7 +139,24 @@ struct store {
 	struct buf text[5];                      /* for what an image points to: args, metadata, summary, cmd; name */
 };
 
-/* ---- queue.c: changes ---- */
+/* ---- index.c: how tasks are found ---- */
+
+void *index_find(const struct store *s, const struct table *t, const uuid id);
+void index_add(const struct store *s, struct table *t, struct node *n, const uuid id);
+void index_remove(const struct store *s, struct table *t, struct node *n);
+void index_free(struct table *t, bool nodes);
+
+/* Pending tasks of a shape, in the order in which they are fetched.  args: those of t parsed, or NULL. */
+void pending_enter(struct task *t, const struct json *args);
+void pending_leave(struct task *t);                                  /* does nothing when it is in none */
+struct task *pending_first(const struct shape *s);
+struct task *pending_after(struct task *t);
+bool pending_before(const struct task *a, const struct task *b);
+
+void deadline_set(struct store *s, struct task *t);                  /* as what is known of t asks, or none */
+void deadline_remove(struct store *s, struct task *t);
+
+/* ---- record.c: the members of records ---- */
 
 /* Members of images: those of a change are in its set. */
 enum {
@@ -165,6 +182,27 @@ struct queue_image {
 	struct queue_data v;
 	unsigned set;
 };
+enum { INT, REAL, ID, TEXT, DICT, CMD, TASK_STATE, WORKER_STATE };
+struct member {
+	const char *name;          /* NULL ends a table */
+	unsigned bit;
+	int kind;
+	size_t at;                 /* in the image */
+	bool kept;                 /* in the entity's data too, at the same place */
+};
+extern const struct member record_task[], record_worker[], record_queue[];
+void record_id(struct buf *b, const uuid id);
+/* Appends the members in set, and the end of the record; of a whole one (M_SEQ) none that are null or {}. */
+void record_put(struct buf *b, const struct member *m, unsigned set, const void *image);
+/* Fills an image, and its set, from a record; texts live as long as that and until the next. */
+int record_take(struct store *s, const struct member *m, const struct json *record, void *image, unsigned *set, struct err *e);
+int record_state(const struct json *j, const char *const *names, int n, int *out);
+/* Copies what is in set to an entity's data, which owns its texts. */
+void record_copy(struct store *s, const struct member *m, unsigned set, void *data, const void *image);
+void record_drop(struct store *s, const struct member *m, void *data);
+
+/* ---- queue.c: changes ---- */
+
 /* Each puts its record into the turn and makes the change.  Texts of the image are copied.  new: seq is given here. */
 struct task *state_new_task(struct store *s, struct queue *q, const uuid id, struct task_image *im, struct now now);
 void state_set_task(struct store *s, struct task *t, const struct task_image *im, struct now now);
@@ -183,11 +221,6 @@ struct worker *state_worker(const struct store *s, const uuid id);
 const struct run *state_run(const struct store *s, const uuid token);
 const struct tomb *state_tomb(const struct store *s, const uuid id);
 bool state_id(struct str text, uuid id);                             /* as ids are printed: lower case */
-
-/* Pending tasks of a shape, in the order in which they are fetched. */
-struct task *state_first(const struct shape *s);
-struct task *state_after(struct task *t);
-bool state_before(const struct task *a, const struct task *b);
 
 /* show.c: a task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as
  * task_id or worker_id and _id; what view_get (a match_get) gives lives until the next view_task, view_worker or view_free. */
