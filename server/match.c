@@ -3,9 +3,9 @@
  * MongoDB query documents over JSON values.  A filter is compiled to a tree of conditions; a condition on a path walks there and
  * looks at each value that it finds, until one fits.
  *
- * A path walks into objects, and through an array into each object in it; a part that is a number also takes that place of the array.
- * What is not there is looked at as null would be, but through an array only where an object lacks the field.  At the end an array
- * stands for each of its elements and for itself.  Comparisons hold between values of one kind only.
+ * A path walks into objects, and through an array into each object in it; a part that is a number also takes that place of the
+ * array.  What is not there is looked at as null would be, but through an array only where an object lacks the field.  At the end
+ * an array stands for each of its elements and for itself.  Comparisons hold between values of one kind only.
  */
 #include "server.h"
 
@@ -17,7 +17,7 @@
 enum {
 	NODES = 20000,            /* conditions in a filter: what one of its tests may cost */
 	PARTS = 200,              /* of a path, as in MongoDB */
-	FORKS = 8,                /* times that a number in a path is taken both as a place and as a name on one way through a value */
+	FORKS = 8,                /* how often on one way a number in a path is taken both as a place and as a name */
 	DAY = 86400,
 	SECOND = 1000000
 };
@@ -56,10 +56,8 @@ struct compiler {
 
 /* ---- order ---- */
 
-/* Kinds in MongoDB's order, by its numbers of types; those that JSON has no values of are known to $type alone. */
-enum kind {
-	K_UNDEFINED, K_NULL, K_NUM, K_STR, K_OBJ, K_ARR, K_BOOL, K_DATE
-};
+/* Kinds in MongoDB's order. */
+enum kind { K_UNDEFINED, K_NULL, K_NUM, K_STR, K_OBJ, K_ARR, K_BOOL, K_DATE };
 enum { TAG_UNDEFINED = 255 };
 static const struct json undefined = {.type = JSON_NULL, .tag = TAG_UNDEFINED};   /* the sort key of an empty array */
 
@@ -67,7 +65,8 @@ static enum kind
 kind_of(const struct json *v)
 {
 	static const enum kind kinds[] = {
-		[JSON_NULL] = K_NULL, [JSON_BOOL] = K_BOOL, [JSON_NUM] = K_NUM, [JSON_STR] = K_STR, [JSON_ARR] = K_ARR, [JSON_OBJ] = K_OBJ,
+		[JSON_NULL] = K_NULL, [JSON_BOOL] = K_BOOL, [JSON_NUM] = K_NUM, [JSON_STR] = K_STR, [JSON_ARR] = K_ARR,
+		[JSON_OBJ] = K_OBJ,
 	};
 
 	if (!v)
