@@ -5,7 +5,8 @@
  *
  * A path walks into objects, and through an array into each object in it; a part that is a number also takes that place of the
  * array.  What is not there is looked at as null would be, but through an array only where an object lacks the field.  At the end
- * an array stands for each of its elements and for itself.  Comparisons hold between values of one kind only.
+ * an array stands for each of its elements and for itself, or for itself alone where a place led to it.  Comparisons hold between
+ * values of one kind only.
  */
 #include "server.h"
 
@@ -178,6 +179,12 @@ refuse(struct compiler *c, struct str op, const char *why)
 }
 
 static bool
+is_nest(const struct json *v)
+{
+	return v->type == JSON_OBJ || v->type == JSON_ARR;
+}
+
+static bool
 is_operator(const struct json *member)
 {
 	return member->key.n && member->key.p[0] == '$';
@@ -266,7 +273,7 @@ has_time(const struct json *v)
 	int64_t wall;
 	bool zoned;
 
-	if (v->type != JSON_OBJ && v->type != JSON_ARR)
+	if (!is_nest(v))
 		return false;
 	if (is_time(v, &wall, &zoned))
 		return true;
@@ -321,7 +328,7 @@ with_times(struct json_doc *d, const struct json *v)
 
 	if (is_time(v, &wall, &zoned))
 		return time_value(d, wall, zoned);
-	if (v->type != JSON_OBJ && v->type != JSON_ARR)
+	if (!is_nest(v))
 		return json_copy(d, v);
 	to = v->type == JSON_OBJ ? json_mkobj(d) : json_mkarr(d);
 	for (const struct json *m = v->head; m; m = m->next) {
@@ -348,7 +355,8 @@ static int compile_operators(struct compiler *c, struct node *to, const struct m
 
 struct oper {
 	const char *name;
-	int (*compile)(struct compiler *c, struct node *to, const struct match_path *path, const struct oper *o, const struct json *v);
+	int (*compile)(struct compiler *c, struct node *to, const struct match_path *path, const struct oper *o,
+	    const struct json *v);
 	enum op op;
 	bool not;
 };
@@ -360,6 +368,8 @@ op_value(struct compiler *c, struct node *to, const struct match_path *path, con
 
 	if (!t)
 		return -1;
+	if (has_operators(v))
+		return refuse(c, v->head->key, "no operator can stand here");
 	t->not = o->not;
 	t->value = operand(c, v);
 	return 0;
@@ -436,7 +446,7 @@ op_mod(struct compiler *c, struct node *to, const struct match_path *path, const
 
 	if (!t)
 		return -1;
-	if (v->type != JSON_ARR || v->len != 2 || whole(v->head, true, &t->num) < 0 || whole(v->tail, true, &t->rem) < 0 || !t->num)
+	if (v->type != JSON_ARR || v->len != 2 || whole(v->head, true, &t->num) || whole(v->tail, true, &t->rem) || !t->num)
 		return refuse(c, v->key, "needs a list of two numbers, the divisor not 0");
 	return 0;
 }
@@ -504,6 +514,12 @@ op_elem(struct compiler *c, struct node *to, const struct match_path *path, cons
 	return compile_operators(c, t, &itself, v);
 }
 
+static bool
+is_elem(const struct json *v)
+{
+	return has_operators(v) && v->len == 1 && str_is(v->head->key, "$elemMatch");
+}
+
 static int
 op_all(struct compiler *c, struct node *to, const struct match_path *path, const struct oper *o, const struct json *v)
 {
@@ -515,9 +531,9 @@ op_all(struct compiler *c, struct node *to, const struct match_path *path, const
 		return -1;
 	if (v->type != JSON_ARR)
 		return refuse(c, v->key, "needs a list");
-	elem = v->head && has_operators(v->head) && str_is(v->head->head->key, "$elemMatch");
+	elem = v->head && is_elem(v->head);
 	for (const struct json *m = v->head; m; m = m->next) {
-		if (elem != (has_operators(m) && m->len == 1 && str_is(m->head->key, "$elemMatch")) || (!elem && has_operators(m)))
+		if (elem ? !is_elem(m) : has_operators(m))
 			return refuse(c, v->key, "its list holds values, or $elemMatch throughout");
 		if ((elem ? compile_operators(c, t, path, m) : op_value(c, t, path, &equal, m)) < 0)
 			return -1;
@@ -578,6 +594,8 @@ find_oper(const struct oper *o, size_t n, struct str name)
 	return NULL;
 }
 
+static const char unknown[] = "an operator that is not known here";
+
 static int
 compile_operators(struct compiler *c, struct node *to, const struct match_path *path, const struct json *doc)
 {
@@ -585,7 +603,7 @@ compile_operators(struct compiler *c, struct node *to, const struct match_path *
 		const struct oper *o = find_oper(on_field, LEN(on_field), m->key);
 
 		if (!o)
-			return refuse(c, m->key, is_operator(m) ? "an operator that is not known here" : "a field among operators");
+			return refuse(c, m->key, is_operator(m) ? unknown : "a field among operators");
 		if (o->compile(c, to, path, o, m) < 0)
 			return -1;
 	}
@@ -600,7 +618,7 @@ compile_document(struct compiler *c, struct node *to, const struct json *doc)
 		const struct match_path *path = NULL;
 
 		if (!o)
-			return refuse(c, m->key, "an operator that is not known here");
+			return refuse(c, m->key, unknown);
 		if (!is_operator(m) && !(path = add_path(c, m->key)))
 			return -1;
 		if ((path && has_operators(m) ? compile_operators(c, to, path, m) : o->compile(c, to, path, o, m)) < 0)
@@ -734,7 +752,7 @@ has_element(const struct node *t, const struct json *v)
 	for (const struct json *m = v->head; m; m = m->next) {
 		struct subject s = {.value = m};
 
-		if ((t->op == OP_EACH || m->type == JSON_OBJ || m->type == JSON_ARR) && test_all(t, &s))
+		if ((t->op == OP_EACH || is_nest(m)) && test_all(t, &s))
 			return true;
 	}
 	return false;
@@ -835,7 +853,7 @@ follow(struct walk *w, const struct json *v, size_t i, int forks)
 		return look(w, NULL);
 	if (place(w->path->part[i], &where)) {
 		at = element(v, where);
-		if (at && follow(w, at, i + 1, forks + 1))
+		if (at && (i + 1 == w->path->n ? look(w, at) : is_nest(at) && follow(w, at, i + 1, forks + 1)))
 			return true;
 		if (forks >= FORKS)
 			return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is seen of the state: queues, tasks and workers as the API prints them, tasks and workers as the documents that filters look
- * at, and searches.  A table for each says which fields there are, in which order, and where they are kept.
+ * What is seen of the state: queues, tasks and workers as the API prints them, tasks and workers as the documents that filters
+ * look at, and searches.  A table for each says which fields there are, in which order, and where they are kept.
  *
  * A search keeps no more rows than end with its page, in a heap with the last of them on top: n rows cost n log of that at most.
  */

@@ -248,7 +248,7 @@ take_paths(struct need *n, const struct json *list, struct err *e)
 		if (v->type != JSON_STR)
 			return err_set(e, 400, "required_fields: a field must be a string");
 		if (!str_is((struct str){v->s, v->len}, "*") && !path_valid((struct str){v->s, v->len}))
-			return err_set(e, 400, "required_fields: bad field '%.100s': letters, digits, _ and -, dots between", v->s);
+			return err_set(e, 400, "required_fields: bad field '%.100s': letters, digits, _, -; dots between", v->s);
 		size += v->len;
 	}
 	n->text = p = xmalloc(size);
@@ -277,8 +277,8 @@ add_part(struct need *n, struct str name)
 	return n->n++;
 }
 
-/* Puts a path into the tree.  Paths come sorted, so a part is that of the path before, whose parts are way[1] to way[*deep], or it
- * is new and the last of its siblings. */
+/* Puts a path into the tree.  Paths come sorted, so a part is that of the path before, whose parts are way[1] to way[*deep], or
+ * it is new and the last of its siblings. */
 static int
 add_path(struct need *n, struct str path, size_t *way, size_t *deep, struct err *e)
 {
