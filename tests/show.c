@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* show.c: the text of queues, tasks and workers; what filters see; searches against a sort that is plainly right. */
+#include "../server/show.c"
+#include "test.h"
+
+static struct store *store;
+static struct queue *queue;
+
+static struct json_doc *
+parse(const char *text)
+{
+	struct err e = {0};
+	struct json_doc *d = json_parse(text, strlen(text), &e);
+
+	if (!d)
+		fprintf(stderr, "%s: %s\n", text, e.msg), abort();
+	return d;
+}
+
+static struct now
+at(int64_t second)
+{
+	return (struct now){.wall = second * 1000000, .mono = second * 1000000};
+}
+
+static void
+make_id(uuid id, unsigned n)
+{
+	memset(id, 0, 16);
+	id[0] = (unsigned char)(n >> 8);
+	id[1] = (unsigned char)n;
+	id[6] = 0x40;
+	id[8] = 0x80;
+	id[15] = 1;
+}
+
+static void
+start(void)
+{
+	struct err e = {0};
+
+	store = store_new();
+	queue = queue_create(store, str_of("q"), "hash", NULL, at(1), &e);
+	if (!queue)
+		fprintf(stderr, "%s\n", e.msg), abort();
+}
+
+/* Task number n. */
+static void
+submit(unsigned n, const char *name, const char *args, int64_t priority, int64_t second)
+{
+	struct json_doc *d = parse(args);
+	struct submit in = {.name = str_of(name), .args = d->root, .heartbeat_timeout = NAN, .max_retries = 3, .priority = priority};
+	struct err e = {0};
+	uuid id;
+
+	make_id(in.fresh, n);
+	if (queue_submit(store, queue, &in, at(second), id, &e) < 0)
+		fprintf(stderr, "%s\n", e.msg), abort();
+	json_free(d);
+}
+
+/* The numbers of the tasks that a search finds, or its error. */
+static const char *
+found(const struct search *base, const char *filter, const char *sort)
+{
+	static struct buf out;
+	struct json_doc *f = filter ? parse(filter) : NULL, *s = sort ? parse(sort) : NULL;
+	struct search in = *base;
+	struct match *m = NULL;
+	struct buf b = {0};
+	struct err e = {0};
+	int64_t n;
+
+	buf_reserve(&out, 0);
+	buf_clear(&out);
+	if (f)
+		m = match_new(f->root, &e);
+	check(!f || m, "%s: %s", filter, e.msg);
+	in.filter = m;
+	in.sort = s ? s->root : NULL;
+	n = queue_search(store, queue, &in, &b, &e);
+	if (n < 0) {
+		buf_printf(&out, "%d", e.code);
+	} else {
+		struct json_doc *d = parse(b.p);
+
+		check((int64_t)d->root->len == n, "%d are counted, %d are there", (int)n, (int)d->root->len);
+		for (const struct json *t = d->root->head; t; t = t->next) {
+			uuid id;
+
+			uuid_parse(str_of(json_gets(t, "task_id")->s), id);
+			buf_printf(&out, out.len ? " %d" : "%d", id[0] << 8 | id[1]);
+		}
+		json_free(d);
+	}
+	buf_free(&b);
+	match_free(m);
+	json_free(f);
+	json_free(s);
+	return out.p;
+}
+
+static void
+is(const char *got, const char *want, const char *what)
+{
+	check(!strcmp(got, want), "%s:\n  %s\nnot\n  %s", what, got, want);
+}
+
+static void
+test_print(void)
+{
+	struct buf b = {0};
+	struct json_doc *d = parse("{\"gpu\":1}");
+	struct fetch in = {.has_worker = true, .start_heartbeat = true, .heartbeat_timeout = 60, .has_eta = true, .task_timeout = 90};
+	struct task *t;
+	struct err e = {0};
+	char want[1000];
+
+	start();
+	queue_print(&b, queue);
+	snprintf(want, sizeof want, "{\"queue_id\":\"%s\",\"queue_name\":\"q\",\"created_at\":\"1970-01-01T00:00:01.000000Z\","
+	    "\"last_modified\":\"1970-01-01T00:00:01.000000Z\",\"metadata\":{}}", queue->id);
+	is(b.p, want, "a queue");
+
+	buf_clear(&b);
+	submit(1, NULL, "{\"b\":1.50,\"a\":{\"x\":\"\\\"\"}}", -5, 2);
+	t = queue_task(queue, str_of("00010000-0000-4000-8000-000000000001"));
+	queue_task_print(&b, t);
+	snprintf(want, sizeof want, "{\"task_id\":\"00010000-0000-4000-8000-000000000001\",\"queue_id\":\"%s\",\"status\":\"pending\","
+	    "\"task_name\":null,\"created_at\":\"1970-01-01T00:00:02.000000Z\",\"start_time\":null,\"last_heartbeat\":null,"
+	    "\"last_modified\":\"1970-01-01T00:00:02.000000Z\",\"heartbeat_timeout\":null,\"task_timeout\":null,\"max_retries\":3,"
+	    "\"retries\":0,\"priority\":-5,\"metadata\":{},\"args\":{\"b\":1.50,\"a\":{\"x\":\"\\\"\"}},\"cmd\":\"\",\"summary\":{},"
+	    "\"worker_id\":null}", queue->id);
+	is(b.p, want, "a task");
+
+	make_id(in.worker, 7);
+	buf_clear(&b);
+	queue_worker_create(store, queue, str_of("w-1"), d->root, 3, in.worker, at(3), &e);
+	queue_worker_print(&b, queue_worker(queue, str_of("00070000-0000-4000-8000-000000000001")), "_id");
+	snprintf(want, sizeof want, "{\"_id\":\"00070000-0000-4000-8000-000000000001\",\"queue_id\":\"%s\",\"status\":\"active\","
+	    "\"worker_name\":\"w-1\",\"metadata\":{\"gpu\":1},\"retries\":0,\"max_retries\":3,"
+	    "\"created_at\":\"1970-01-01T00:00:03.000000Z\",\"last_modified\":\"1970-01-01T00:00:03.000000Z\"}", queue->id);
+	is(b.p, want, "a worker");
+
+	buf_clear(&b);
+	check(queue_fetch(store, queue, &in, at(4), &t, &e) == 1, "fetched: %s", e.msg);
+	queue_task_print(&b, t);
+	check(strstr(b.p, "\"status\":\"running\"") && strstr(b.p, "\"start_time\":\"1970-01-01T00:00:04.000000Z\"")
+	    && strstr(b.p, "\"last_heartbeat\":\"1970-01-01T00:00:04.000000Z\"") && strstr(b.p, "\"heartbeat_timeout\":60.0,")
+	    && strstr(b.p, "\"task_timeout\":90,") && strstr(b.p, "\"cmd\":null")
+	    && strstr(b.p, "\"worker_id\":\"00070000-0000-4000-8000-000000000001\"}"), "a running task: %s", b.p);
+	json_free(d);
+	buf_free(&b);
+	store_free(store);
+}
+
+static void
+test_search(void)
+{
+	static const struct {
+		struct search in;
+		const char *filter, *sort, *want;
+	} rows[] = {
+		{{.limit = 100}, NULL, NULL, "1 2 3 4 5 6"},
+		{{.limit = 100}, NULL, "[]", "1 2 3 4 5 6"},
+		{{.limit = 2}, NULL, NULL, "1 2"},
+		{{.limit = 2, .offset = 3}, NULL, NULL, "4 5"},
+		{{.limit = 2, .offset = 5}, NULL, NULL, "6"},
+		{{.limit = 2, .offset = 6}, NULL, NULL, ""},
+		{{.limit = INT64_MAX, .offset = 4}, NULL, NULL, "5 6"},
+		{{.limit = INT64_MAX, .offset = INT64_MAX}, NULL, NULL, ""},
+		{{.limit = 0}, NULL, NULL, ""},
+		{{.limit = 100}, NULL, "[[\"priority\",-1],[\"created_at\",1]]", "3 4 1 2 5 6"},
+		{{.limit = 100}, NULL, "[[\"priority\",1]]", "6 1 2 5 3 4"},
+		{{.limit = 3, .offset = 1}, NULL, "[[\"priority\",1]]", "1 2 5"},
+		{{.limit = 100}, NULL, "[[\"created_at\",-1]]", "6 5 3 4 1 2"},
+		{{.limit = 100}, NULL, "[[\"args.x\",1]]", "6 2 5 1 3 4"},
+		{{.limit = 100}, NULL, "[[\"args.x\",-1]]", "4 3 1 5 2 6"},
+		{{.limit = 3}, NULL, "[[\"args.x\",-1]]", "4 3 1"},
+		{{.limit = 100}, NULL, "[[\"task_name\",1],[\"task_id\",-1]]", "5 1 6 4 3 2"},
+		{{.limit = 100}, NULL, "[[\"_id\",-1]]", "6 5 4 3 2 1"},
+		{{.limit = 100}, NULL, "[[\"nothing\",-1]]", "1 2 3 4 5 6"},
+		{{.limit = 100}, NULL, "[[\"start_time\",1]]", "1 2 3 4 5 6"},
+		{{.limit = 100, .name = {"b", 1}}, NULL, NULL, "2 3 4"},
+		{{.limit = 100, .name = {"", 0}}, NULL, NULL, "1 2 3 4 5 6"},
+		{{.limit = 100, .name = {"B", 1}}, NULL, NULL, ""},
+		{{.limit = 100, .id = {"00030000-0000-4000-8000-000000000001", 36}}, NULL, NULL, "3"},
+		{{.limit = 100, .id = {"00030000-0000-4000-8000-000000000001", 36}, .name = {"a", 1}}, NULL, NULL, ""},
+		{{.limit = 100, .id = {"00030000-0000-4000-8000-000000000001", 36}, .offset = 1}, NULL, NULL, ""},
+		{{.limit = 100, .id = {"00090000-0000-4000-8000-000000000001", 36}}, NULL, NULL, ""},
+		{{.limit = 100, .id = {"3", 1}}, NULL, NULL, ""},
+		{{.limit = 100, .status = {"pending", 7}}, NULL, NULL, "1 2 3 4 5 6"},
+		{{.limit = 100, .status = {"success", 7}}, NULL, NULL, ""},
+		{{.limit = 100, .status = {"pending", 7}, .offset = 2}, NULL, "[[\"priority\",-1]]", "1 2 5 6"},
+		{{.limit = 100}, "{\"args.x\":{\"$gte\":2}}", NULL, "1 3"},
+		{{.limit = 1, .offset = 1}, "{\"args.x\":{\"$gte\":2}}", NULL, "3"},
+		{{.limit = 100}, "{\"task_id\":\"00030000-0000-4000-8000-000000000001\"}", NULL, "3"},
+		{{.limit = 100}, "{\"_id\":\"00030000-0000-4000-8000-000000000001\"}", NULL, "3"},
+		{{.limit = 100}, "{\"worker_id\":null,\"start_time\":null,\"heartbeat_timeout\":null}", NULL, "1 2 3 4 5 6"},
+		{{.limit = 100}, "{\"worker_id\":{\"$exists\":false}}", NULL, ""},
+		{{.limit = 100}, "{\"nothing\":{\"$exists\":false}}", NULL, "1 2 3 4 5 6"},
+		{{.limit = 100}, "{\"status\":\"pending\",\"retries\":0,\"cmd\":\"\",\"summary\":{},\"max_retries\":3}", NULL, "1 2 3 4 5 6"},
+		{{.limit = 100}, "{\"created_at\":{\"$gt\":{\"_dt\":\"1970-01-01T00:00:10Z\"}}}", NULL, "3 4 5 6"},
+		{{.limit = 100}, "{\"priority\":{\"$in\":[10,11]},\"task_name\":\"b\"}", NULL, "2"},
+		{{.limit = 100}, "{\"queue_id\":\"x\"}", NULL, ""},
+	};
+	struct buf many = {0};
+
+	start();
+	submit(1, "a", "{\"x\":2}", 10, 10);
+	submit(2, "b", "{\"x\":-1}", 10, 10);
+	submit(3, "b", "{\"x\":[7,3]}", 20, 20);
+	submit(4, "b", "{\"x\":\"text\"}", 20, 20);
+	submit(5, "a", "{\"x\":1.5}", 10, 30);
+	submit(6, "a-a", "{\"y\":1}", 5, 40);
+	for (size_t i = 0; i < LEN(rows); i++) {
+		char what[30];
+
+		snprintf(what, sizeof what, "search %d", (int)i);
+		is(found(&rows[i].in, rows[i].filter, rows[i].sort), rows[i].want, what);
+	}
+	for (int i = 0; i < 33; i++)
+		buf_adds(&many, i ? ",[\"a\",1]" : "[[\"a\",1]");
+	buf_addc(&many, ']');
+	is(found(&(struct search){.limit = 9}, NULL, many.p), "400", "33 fields");
+	buf_free(&many);
+	store_free(store);
+}
+
+/* Null and what is missing are the same, an empty array comes before them. */
+static void
+test_nothing(void)
+{
+	start();
+	submit(1, NULL, "{\"x\":null}", 10, 10);
+	submit(2, NULL, "{\"y\":1}", 10, 10);
+	submit(3, NULL, "{\"x\":[]}", 10, 10);
+	submit(4, NULL, "{\"x\":null}", 10, 10);
+	submit(5, NULL, "{\"x\":[]}", 10, 10);
+	is(found(&(struct search){.limit = 9}, NULL, "[[\"args.x\",1]]"), "3 5 1 2 4", "nothing, up");
+	is(found(&(struct search){.limit = 9}, NULL, "[[\"args.x\",-1]]"), "1 2 4 3 5", "nothing, down");
+	store_free(store);
+}
+
+static void
+test_workers(void)
+{
+	static const char *const names[] = {"b", NULL, "a"};
+	struct search in = {.limit = 10, .status = str_of("active")};
+	struct json_doc *f, *d;
+	struct err e = {0};
+	struct buf b = {0};
+	uuid id;
+
+	start();
+	for (unsigned i = 0; i < LEN(names); i++) {
+		make_id(id, i);
+		queue_worker_create(store, queue, str_of(names[i]), NULL, 3, id, at(5), &e);
+	}
+	queue_worker_set(store, queue, str_of("00010000-0000-4000-8000-000000000001"), SUSPENDED, at(6), &e);
+	check(queue_worker_search(store, queue, &in, &b, &e) == 2, "two are active: %s", b.p);
+	d = parse(b.p);
+	check(str_is(str_of(json_gets(d->root->head, "worker_id")->s), "00000000-0000-4000-8000-000000000001"), "the first: %s", b.p);
+	json_free(d);
+	buf_clear(&b);
+	in = (struct search){.limit = 10, .id = str_of("00010000-0000-4000-8000-000000000001")};
+	check(queue_worker_search(store, queue, &in, &b, &e) == 1 && strstr(b.p, "\"suspended\""), "by id: %s", b.p);
+	buf_clear(&b);
+	f = parse("{\"worker_id\":\"00020000-0000-4000-8000-000000000001\",\"worker_name\":\"a\"}");
+	in = (struct search){.limit = 10, .filter = match_new(f->root, &e)};
+	check(queue_worker_search(store, queue, &in, &b, &e) == 1 && strstr(b.p, "\"a\""), "by filter: %s", b.p);
+	match_free((struct match *)in.filter);
+	json_free(f);
+	buf_free(&b);
+	store_free(store);
+}
+
+/* Pages of many tasks, sorted by what has many ties, against a sort by insertion. */
+enum { MANY = 700 };
+static int64_t priority[MANY], second[MANY];
+
+static bool
+before(unsigned a, unsigned b)
+{
+	if (priority[a] != priority[b])
+		return priority[a] > priority[b];
+	if (second[a] != second[b])
+		return second[a] < second[b];
+	return a < b;
+}
+
+static void
+test_many(void)
+{
+	unsigned order[MANY];
+	uint32_t x = 12345;
+
+	start();
+	for (unsigned i = 0; i < MANY; i++) {
+		unsigned k = i;
+		char args[30];
+
+		x = x * 1103515245u + 12345u;
+		priority[i] = (int64_t)(x >> 20) % 5;
+		second[i] = (int64_t)(x >> 10) % 9;
+		snprintf(args, sizeof args, "{\"p\":[%d]}", (int)priority[i]);
+		submit(i, NULL, args, priority[i], second[i]);
+		for (; k && before(i, order[k - 1]); k--)
+			order[k] = order[k - 1];
+		order[k] = i;
+	}
+	for (unsigned offset = 0; offset < MANY + 100; offset += 61) {
+		for (unsigned limit = 1; limit < 2 * MANY; limit *= 3) {
+			struct search in = {.limit = limit, .offset = offset};
+			struct buf want = {0};
+
+			buf_addc(&want, ' ');
+			for (unsigned i = offset; i < offset + limit && i < MANY; i++)
+				buf_printf(&want, want.len > 1 ? " %u" : "%u", order[i]);
+			is(found(&in, NULL, "[[\"priority\",-1],[\"last_modified\",1]]"), want.p + 1, "a page");
+			is(found(&in, "{\"args.p\":{\"$lt\":9}}", "[[\"args.p\",-1],[\"last_modified\",1]]"), want.p + 1, "by a path");
+			buf_free(&want);
+		}
+	}
+	store_free(store);
+}
+
+int
+main(void)
+{
+	test_print();
+	test_search();
+	test_nothing();
+	test_workers();
+	test_many();
+	return test_done("show");
+}
