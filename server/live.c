@@ -871,7 +871,7 @@ queue_expire(struct store *s, struct now now)
 {
 	struct json_doc *d = NULL;
 
-	while (queue_due(s) <= now.mono) {
+	while (s->deadlines && queue_due(s) <= now.mono) {
 		struct task_image im = {.v = {.modified = now.wall}, .set = M_MODIFIED | M_WORKER};
 		struct task *t = s->heap[1].task;
 

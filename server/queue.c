@@ -339,6 +339,14 @@ place_name(const struct store *s, size_t n, struct str name)
 	return lo;
 }
 
+static struct queue *
+queue_named(const struct store *s, struct str name)
+{
+	size_t i = place_name(s, s->queues.n, name);
+
+	return i < s->queues.n && !compare(s->by_name[i]->v.name, name) ? s->by_name[i] : NULL;
+}
+
 static void
 list_add(struct queue **list, size_t n, size_t at, struct queue *q)
 {
@@ -614,8 +622,8 @@ take_task(struct store *s, const uuid id, const struct json *record, struct now 
 		im.args = json_gets(record, "args");
 	if (!t) {
 		q = queue_at(s, im.in);
-		if (!q)
-			return err_set(e, 1, "in no queue");
+		if (!q || (q->last && q->last->v.seq >= im.v.seq))
+			return err_set(e, 1, q ? "its seq is not the last" : "in no queue");
 		t = task_new(s, q, id);
 		note_seq(s, im.v.seq);
 	}
@@ -635,8 +643,8 @@ take_worker(struct store *s, const uuid id, const struct json *record, struct no
 		return -1;
 	if (!w) {
 		q = queue_at(s, im.in);
-		if (!q)
-			return err_set(e, 1, "in no queue");
+		if (!q || (q->last_worker && q->last_worker->v.seq >= im.v.seq))
+			return err_set(e, 1, q ? "its seq is not the last" : "in no queue");
 		w = worker_new(s, q, id);
 		note_seq(s, im.v.seq);
 	}
@@ -648,13 +656,16 @@ static int
 take_queue(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e)
 {
 	struct queue_image im = {0};
-	struct queue *q = index_find(s, &s->queues, id);
+	struct queue *q = index_find(s, &s->queues, id), *named;
 
 	(void)now;
 	if (record_take(s, record_queue, record, &im, &im.set, e) < 0 || check_set(&im.set, QUEUE_NEEDS, q, im.v.seq, e) < 0)
 		return -1;
 	if ((im.set & M_NAME && !im.v.name) || (im.set & M_HASH && !im.v.hash))
 		return err_set(e, 1, "a queue without name or password");
+	named = im.set & M_NAME ? queue_named(s, str_of(im.v.name)) : NULL;
+	if ((named && named != q) || (!q && queue_at(s, im.v.seq)))
+		return err_set(e, 1, "its name or seq is taken");
 	if (q)
 		queue_apply_image(s, q, &im);
 	else
@@ -1007,14 +1018,10 @@ struct queue *
 queue_find(struct store *s, struct str text)
 {
 	struct queue *q;
-	size_t i;
 	uuid id;
 
 	q = state_id(text, id) ? index_find(s, &s->queues, id) : NULL;
-	if (q)
-		return q;
-	i = place_name(s, s->queues.n, text);
-	return i < s->queues.n && !compare(s->by_name[i]->v.name, text) ? s->by_name[i] : NULL;
+	return q ? q : queue_named(s, text);
 }
 
 const char *
