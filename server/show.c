@@ -71,9 +71,9 @@ text_of(const struct column *c, const void *entity)
 	case AS_QUEUE:
 		return (*(struct queue *const *)place(c, entity))->id;
 	case AS_TASK_STATUS:
-		return task_status[*(const enum status *)place(c, entity)];
+		return task_status[*(const int *)place(c, entity)];
 	case AS_WORKER_STATUS:
-		return worker_status[*(const enum wstatus *)place(c, entity)];
+		return worker_status[*(const int *)place(c, entity)];
 	default:
 		return *(const char *const *)place(c, entity);
 	}
