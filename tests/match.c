@@ -298,7 +298,8 @@ test_names(void)
 	} refused[] = {
 		{"{\"$where\":\"1\"}", "$where"}, {"{\"a\":{\"$regex\":\"x\"}}", "$regex"}, {"{\"$expr\":{}}", "$expr"},
 		{"{\"$or\":[{\"a\":{\"$elemMatch\":{\"$near\":1}}}]}", "$near"}, {"{\"a\":{\"$in\":[{\"$foo\":1}]}}", "$foo"},
-		{"{\"a\":{\"$size\":-1}}", "$size"}, {"{\"a\":{\"$not\":{\"$bar\":1}}}", "$bar"}, {"{\"a\":{\"$ne\":{\"$regex\":1}}}", "$regex"},
+		{"{\"a\":{\"$size\":-1}}", "$size"}, {"{\"a\":{\"$not\":{\"$bar\":1}}}", "$bar"},
+		{"{\"a\":{\"$ne\":{\"$regex\":1}}}", "$regex"},
 	};
 
 	for (size_t i = 0; i < LEN(refused); i++) {
@@ -369,8 +370,8 @@ test_order(void)
 		"null", "-1e308", "-9223372036854777856", "-9223372036854775808", "=-9223372036854775808.0", "-1.5", "-1", "0", "=-0.0",
 		"0.1", "1", "=1.0", "=10e-1", "9007199254740992", "=9007199254740992.0", "9007199254740993", "9223372036854775807",
 		"9223372036854775808", "1e308", "\"\"", "\"A\"", "\"A\\u0000\"", "\"AA\"", "\"a\"", "\"\\u00e9\"", "\"\\ud83d\\ude00\"",
-		"{}", "{\"z\":null}", "{\"a\":1}", "{\"a\":1,\"a0\":1}", "{\"a\":2}", "{\"b\":1}", "{\"a\":\"\"}", "{\"a\":true}", "[]", "[null]",
-		"[1]", "=[1.0]", "[1,1]", "[1,[]]", "[2]", "[\"\"]", "[[]]", "false", "true",
+		"{}", "{\"z\":null}", "{\"a\":1}", "{\"a\":1,\"a0\":1}", "{\"a\":2}", "{\"b\":1}", "{\"a\":\"\"}", "{\"a\":true}",
+		"[]", "[null]", "[1]", "=[1.0]", "[1,1]", "[1,[]]", "[2]", "[\"\"]", "[[]]", "false", "true",
 	};
 	int rank[LEN(values)];
 
@@ -511,6 +512,122 @@ test_bounds(void)
 	buf_free(&d);
 }
 
+/* ---- random filters: what must hold between any two ---- */
+
+static unsigned
+roll(unsigned n)
+{
+	static uint32_t x = 1;
+
+	x = x * 1103515245u + 12345u;
+	return (x >> 16) % n;
+}
+
+static void
+random_value(struct buf *b, int depth)
+{
+	static const char *const plain[] = {"null", "0", "1", "1.0", "-2.5", "\"\"", "\"x\"", "true", "false", "[]", "{}", "3"};
+	unsigned kind = roll(4), n = roll(3) + 1;
+
+	if (depth > 3 || kind > 1) {
+		buf_adds(b, plain[roll(LEN(plain))]);
+		return;
+	}
+	buf_addc(b, kind ? '[' : '{');
+	for (unsigned i = 0; i < n; i++) {
+		buf_adds(b, i ? "," : "");
+		if (!kind)
+			buf_printf(b, "\"%c\":", "ab0"[i]);
+		random_value(b, depth + 1);
+	}
+	buf_addc(b, kind ? ']' : '}');
+}
+
+/* Some are refused. */
+static void
+random_filter(struct buf *b, int depth)
+{
+	static const char *const paths[] = {"a", "b", "a.b", "a.0", "a.0.b", "b.a.0", "a.b.a", "0"};
+	static const char *const opers[] = {
+		"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$all", "$exists", "$size", "$type", "$mod", "$elemMatch", "$not",
+	};
+	unsigned kind = depth > 3 ? 1 : roll(4);
+
+	buf_addc(b, '{');
+	if (kind == 0) {
+		buf_printf(b, "\"%s\":[", roll(3) ? roll(2) ? "$and" : "$or" : "$nor");
+		random_filter(b, depth + 1);
+		buf_addc(b, ',');
+		random_filter(b, depth + 1);
+		buf_addc(b, ']');
+	} else {
+		const char *oper = opers[roll(LEN(opers))];
+
+		buf_printf(b, "\"%s\":", paths[roll(LEN(paths))]);
+		if (kind > 1)
+			buf_printf(b, "{\"%s\":", oper);
+		if (kind > 1 && !strcmp(oper, "$elemMatch"))
+			random_filter(b, depth + 1);
+		else if (kind > 1 && !strcmp(oper, "$not"))
+			buf_printf(b, "{\"$gt\":%u}", roll(3));
+		else
+			random_value(b, kind > 1 && strchr("ina", oper[1]) ? 2 : 1);
+		if (kind > 1)
+			buf_addc(b, '}');
+	}
+	buf_addc(b, '}');
+}
+
+static int
+ask_text(const char *filter, struct json *doc)
+{
+	struct json_doc *f = parse(filter);
+	int is = ask(f->root, doc, NULL);
+
+	json_free(f);
+	return is;
+}
+
+static void
+test_random(void)
+{
+	int count[3] = {0};
+
+	for (int i = 0; i < 20000; i++) {
+		struct buf f = {0}, g = {0}, d = {0}, b = {0};
+		struct json_doc *doc;
+		int x, y;
+
+		random_filter(&f, 0);
+		random_filter(&g, 0);
+		buf_adds(&d, "{\"a\":");
+		random_value(&d, 0);
+		buf_adds(&d, ",\"b\":");
+		random_value(&d, 0);
+		buf_addc(&d, '}');
+		doc = parse(d.p);
+		x = ask_text(f.p, doc->root);
+		y = ask_text(g.p, doc->root);
+		count[x + 1]++;
+		if (x >= 0 && y >= 0) {
+			buf_printf(&b, "{\"$nor\":[%s]}", f.p);
+			check(ask_text(b.p, doc->root) == !x, "not %s on %s", f.p, d.p);
+			buf_clear(&b);
+			buf_printf(&b, "{\"$and\":[%s,%s]}", f.p, g.p);
+			check(ask_text(b.p, doc->root) == (x && y), "%s on %s", b.p, d.p);
+			buf_clear(&b);
+			buf_printf(&b, "{\"$or\":[%s,%s]}", f.p, g.p);
+			check(ask_text(b.p, doc->root) == (x || y), "%s on %s", b.p, d.p);
+		}
+		json_free(doc);
+		buf_free(&f);
+		buf_free(&g);
+		buf_free(&d);
+		buf_free(&b);
+	}
+	check(count[0] > 500 && count[1] > 500 && count[2] > 500, "%d refused, %d not, %d match", count[0], count[1], count[2]);
+}
+
 /* ---- corpora: one JSON object a line ---- */
 
 static bool
@@ -600,6 +717,7 @@ main(int argc, char **argv)
 	test_keys();
 	test_empty();
 	test_bounds();
+	test_random();
 	if (argc > 1) {
 		corpus(argv[1], "documentdb_pairs.jsonl");
 		corpus(argv[1], "documentdb_errors.jsonl");
