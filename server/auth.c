@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passwords, as the reference stores them: $pbkdf2-sha256$ROUNDS$SALT$SUM, SALT and SUM in base64 without padding and with '.' for
- * '+'.  Made and checked in slices, in one line of jobs, so that nobody else waits for it; a peer has at most one job there.  What
- * was found right is kept as a digest under a key that dies with the process, never as a password.
+ * Passwords, as the reference stores them: $pbkdf2-sha256$ROUNDS$SALT$SUM, SALT and SUM in base64 without padding and with '.'
+ * for '+'.  Made and checked in slices, in one line of jobs, so that nobody else waits for it; a peer has at most one job there.
+ * What was found right is kept as a digest under a key that dies with the process, never as a password.
  */
 #include "server.h"
 
@@ -14,7 +14,7 @@ enum {
 	SALT = 16,
 	LINE = 64,               /* jobs: a second or two of work, longer than most clients wait */
 	SETS = 64, WAYS = 4,     /* right pairs that are kept */
-	STEP = 64                /* rounds between looks at the clock: some 25 microseconds, half a millisecond on a very slow machine */
+	STEP = 64                /* rounds between looks at the clock: some 25 microseconds */
 };
 
 /* A job is named by a digest of what it is about, so that equal ones are done once. */
@@ -37,9 +37,9 @@ struct auth {
 	size_t jobs;
 	bool stirred;            /* a job was dropped that others may wait for */
 	struct {
-		bool any, make, right;
+		bool any;
 		unsigned char id[32];
-		char hash[128];
+		char hash[128];  /* what was made; a check was wrong, for right ones are kept */
 	} last;                  /* the job that ended last, for those who ask again */
 	struct right right[SETS][WAYS];
 	uint64_t clock;
@@ -82,6 +82,16 @@ static void
 identify_pair(const struct auth *a, const char *hash, struct str password, unsigned char id[32])
 {
 	identify(a, hash, strlen(hash) + 1, password, id);
+}
+
+/* What is to be made: not shared between peers, for two queues are not to have the same salt.  No hash begins with 0. */
+static void
+identify_new(const struct auth *a, uint64_t peer, struct str password, unsigned char id[32])
+{
+	unsigned char what[1 + sizeof peer] = {0};
+
+	memcpy(what + 1, &peer, sizeof peer);
+	identify(a, what, sizeof what, password, id);
 }
 
 /* Where id would stand is known to nobody without the key. */
@@ -196,17 +206,17 @@ print_hash(const struct job *j, char out[128])
 /* ---- the line ---- */
 
 static bool
-is_last(const struct auth *a, bool make, const unsigned char id[32])
+is_last(const struct auth *a, const unsigned char id[32])
 {
-	return a->last.any && a->last.make == make && hash_equal(a->last.id, id, 32);
+	return a->last.any && hash_equal(a->last.id, id, 32);
 }
 
 /* Whether the same job is in line, whoever asked, or another of this peer. */
 static bool
-waits(const struct auth *a, bool make, const unsigned char id[32], uint64_t peer)
+waits(const struct auth *a, const unsigned char id[32], uint64_t peer)
 {
 	for (size_t i = 0; i < a->jobs; i++)
-		if (a->line[i].peer == peer || (a->line[i].make == make && hash_equal(a->line[i].id, id, 32)))
+		if (a->line[i].peer == peer || hash_equal(a->line[i].id, id, 32))
 			return true;
 	return false;
 }
@@ -237,9 +247,9 @@ auth_check(struct auth *a, const char *hash, struct str password, uint64_t peer)
 	identify_pair(a, hash, password, id);
 	if (is_right(a, id))
 		return AUTH_OK;
-	if (is_last(a, false, id))
-		return a->last.right ? AUTH_OK : AUTH_WRONG;
-	if (waits(a, false, id, peer))
+	if (is_last(a, id))
+		return AUTH_WRONG;
+	if (waits(a, id, peer))
 		return AUTH_LATER;
 	if (a->jobs == LINE)
 		return AUTH_BUSY;
@@ -249,22 +259,22 @@ auth_check(struct auth *a, const char *hash, struct str password, uint64_t peer)
 	return AUTH_LATER;
 }
 
-/* Not shared between peers: two queues are not to have the same salt.  The new pair is right without a check. */
+/* The new pair is right without a check. */
 enum auth_answer
 auth_hash(struct auth *a, struct str password, uint64_t peer, char *out)
 {
 	unsigned char id[32];
 	struct job *j;
 
-	identify(a, &peer, sizeof peer, password, id);
-	if (is_last(a, true, id)) {
+	identify_new(a, peer, password, id);
+	if (is_last(a, id)) {
 		a->last.any = false;
 		memcpy(out, a->last.hash, sizeof a->last.hash);
 		identify_pair(a, out, password, id);
 		keep_right(a, id);
 		return AUTH_OK;
 	}
-	if (waits(a, true, id, peer))
+	if (waits(a, id, peer))
 		return AUTH_LATER;
 	if (a->jobs == LINE)
 		return AUTH_BUSY;
@@ -287,13 +297,11 @@ finish(struct auth *a)
 {
 	const struct job *j = a->line;
 
-	a->last.any = true;
-	a->last.make = j->make;
-	a->last.right = j->make || hash_equal(j->k.out, j->want, sizeof j->want);
+	a->last.any = j->make || !hash_equal(j->k.out, j->want, sizeof j->want);
 	memcpy(a->last.id, j->id, sizeof j->id);
 	if (j->make)
 		print_hash(j, a->last.hash);
-	else if (a->last.right)
+	else if (!a->last.any)
 		keep_right(a, j->id);
 	leave(a, 0);
 }

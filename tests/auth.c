@@ -69,13 +69,16 @@ test_passlib(void)
 	} row[] = {
 		{"password", "$pbkdf2-sha256$29000$RmhtrfWe05qzNsY4R8i5dw$ikLxPKRK9BNlx642PAh.s0jR22TZ3t3BFd4A7SaUm4g"},
 		{"", "$pbkdf2-sha256$29000$nvN.j9H6n3OuVSrFmHOulQ$q.vi6bD3RUPuW9jZNZgu.UcDiQe2ff0oUdT2IOJFMe0"},
-		{"p\xc3\xa4ssw\xc3\xb6rd-\xce\xa9", "$pbkdf2-sha256$29000$UkrJuRfiXCuFkNJ6r3XOuQ$yGXmIec2NFLl3lDYku4zBlQ8HTszscgKjpxuOMK0RU4"},
+		{"p\xc3\xa4ssw\xc3\xb6rd-\xce\xa9",
+			"$pbkdf2-sha256$29000$UkrJuRfiXCuFkNJ6r3XOuQ$yGXmIec2NFLl3lDYku4zBlQ8HTszscgKjpxuOMK0RU4"},
 		{"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 			"$pbkdf2-sha256$29000$pBSC8J7zfi9FqBXC.H8PYQ$u2Lw6F6mA/TrkhC0JbxepkHLJzWeRUZaT5FOPa.PyR0"},
-		{"my-super-secret-password", "$pbkdf2-sha256$29000$7x1j7N3bO2dsTcn5n5OSEg$dtSdY.ZT80th.FJGet5NyaRxMVvxwfKKV6mt7qdH3kA"},
+		{"my-super-secret-password",
+			"$pbkdf2-sha256$29000$7x1j7N3bO2dsTcn5n5OSEg$dtSdY.ZT80th.FJGet5NyaRxMVvxwfKKV6mt7qdH3kA"},
 		{"a b\tc:d", "$pbkdf2-sha256$29000$XwuB0DqHsPYew9h7b20NoQ$t3aZ0t1l.9.5AXHZnZk2goNhGvbDw2HOLZwprerJM4c"},
 		{"dots", "$pbkdf2-sha256$29000$././././././././././/w$3uz/IoQhw5AQEkC4ltVPGvw6sLnpF2MZm789pUjG8JQ"},
-		{"long salt", "$pbkdf2-sha256$12345$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0.Pw$"
+		{"long salt",
+			"$pbkdf2-sha256$12345$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0.Pw$"
 			"FCKdrL7EuBHZ4Qw/o6Zhfi3Q0zku7RnmYfAeCIl50fc"},
 		{"one", quick},
 	};
@@ -104,10 +107,14 @@ test_malformed(void)
 {
 #define SUM "QvJ4xlqJIh8e3emGNemE55QGquo7D9Z/1C9EK63I0Nk"
 	static const char *const bad[] = {
-		"", "$", "$$$$", "$$$$$", "one", "pbkdf2-sha256$1$$" SUM, "$pbkdf2-sha512$1$$" SUM, "$pbkdf2-sha256$$$" SUM, "$pbkdf2-sha256$0$$" SUM,
-		"$pbkdf2-sha256$-1$$" SUM, "$pbkdf2-sha256$4294967296$$" SUM, "$pbkdf2-sha256$18446744073709551617$$" SUM, "$pbkdf2-sha256$1x$$" SUM,
-		"$pbkdf2-sha256$1$$" SUM "$", "$pbkdf2-sha256$1$$" SUM "=", "$pbkdf2-sha256$1$$" SUM "A", "$pbkdf2-sha256$1$$" SUM "AAAA",
-		"$pbkdf2-sha256$1$A$" SUM, "$pbkdf2-sha256$1$AA==$" SUM, "$pbkdf2-sha256$1$A-$" SUM, "$pbkdf2-sha256$1$" SUM, "$pbkdf2-sha256$1$$",
+		"", "$", "$$$$", "$$$$$", "one", "pbkdf2-sha256$1$$" SUM, "$pbkdf2-sha512$1$$" SUM, "$pbkdf2-sha256$$$" SUM,
+		"$pbkdf2-sha256$0$$" SUM,
+		"$pbkdf2-sha256$-1$$" SUM, "$pbkdf2-sha256$4294967296$$" SUM, "$pbkdf2-sha256$18446744073709551617$$" SUM,
+		"$pbkdf2-sha256$1x$$" SUM,
+		"$pbkdf2-sha256$1$$" SUM "$", "$pbkdf2-sha256$1$$" SUM "=", "$pbkdf2-sha256$1$$" SUM "A",
+		"$pbkdf2-sha256$1$$" SUM "AAAA",
+		"$pbkdf2-sha256$1$A$" SUM, "$pbkdf2-sha256$1$AA==$" SUM, "$pbkdf2-sha256$1$A-$" SUM, "$pbkdf2-sha256$1$" SUM,
+		"$pbkdf2-sha256$1$$",
 		"x$pbkdf2-sha256$1$$" SUM, "$pbkdf2-sha256$1$$ " SUM,
 	};
 	struct auth *a = fresh();
@@ -144,15 +151,20 @@ test_make(void)
 	char one[128], two[128], three[128];
 
 	check(auth_hash(a, str_of("secret"), 1, one) == AUTH_LATER, "a hash takes time");
-	check(auth_hash(a, str_of("secret"), 2, two) == AUTH_LATER, "for another peer too");
+	check(auth_hash(a, str_of("secret"), 2, two) == AUTH_LATER && a->jobs == 2, "for another peer too");
+	check(auth_hash(a, str_of("secret"), 2, two) == AUTH_LATER && a->jobs == 2, "asked again");
 	make(a, "secret", 1, one);
-	check(strlen(one) == 87 && !strncmp(one, "$pbkdf2-sha256$29000$", 21) && one[43] == '$' && !strpbrk(one, "+="), "the form: %s", one);
+	check(strlen(one) == 87 && !strncmp(one, "$pbkdf2-sha256$29000$", 21) && one[43] == '$' && !strpbrk(one, "+="),
+	    "the form: %s", one);
 	check(!strncmp(one + 21, "AgICAgICAgICAgICAgICAg$", 23), "the salt comes from the seam: %s", one);
 	make(a, "secret", 2, two);
 	check(strcmp(one, two) != 0, "two peers have the same salt");
+	make(a, "secret", 2, three);
+	check(strcmp(one, three) && strcmp(two, three), "the same hash twice");
 	make(a, "secret", 1, three);
 	check(strcmp(one, three) && strcmp(two, three), "the same salt again");
-	check(ask(a, one, "secret", 3) == AUTH_OK && ask(a, two, "secret", 3) == AUTH_OK && !auth_pending(a), "what was made is right at once");
+	check(ask(a, one, "secret", 3) == AUTH_OK && ask(a, two, "secret", 3) == AUTH_OK && !auth_pending(a),
+	    "what was made is right at once");
 	check(ask(b, one, "secret", 3) == AUTH_LATER, "another process knows nothing");
 	check(verdict(b, one, str_of("secret")) == AUTH_OK, "and finds it right");
 	check(verdict(b, one, str_of("Secret")) == AUTH_WRONG, "and another wrong");
@@ -194,7 +206,8 @@ test_slices(void)
 		check(ask(a, hash, "password", 1) == AUTH_LATER, "it still waits");
 		finished = auth_work(a, 1000);
 		slices++;
-		check(finished || before - a->line[0].k.left == 10 * STEP, "a slice of %d rounds", (int)(before - a->line[0].k.left));
+		check(finished || before - a->line[0].k.left == 10 * STEP, "a slice of %d rounds",
+		    (int)(before - a->line[0].k.left));
 	} while (!finished);
 	check(slices == (ROUNDS - 1 + 10 * STEP - 1) / (10 * STEP), "%d slices", slices);
 	check(!auth_pending(a) && !auth_work(a, 1000), "nothing is left");
@@ -212,8 +225,10 @@ test_line(void)
 	for (int i = 0; i < LINE; i++) {
 		snprintf(password, sizeof password, "wrong %d", i);
 		check(ask(a, quick, password, (uint64_t)i) == AUTH_LATER && a->jobs == (size_t)i + 1, "job %d", i);
-		check(ask(a, quick, "another", (uint64_t)i) == AUTH_LATER && a->jobs == (size_t)i + 1, "a second job of peer %d", i);
-		check(auth_hash(a, str_of("new"), (uint64_t)i, (char[128]){0}) == AUTH_LATER && a->jobs == (size_t)i + 1, "a third of %d", i);
+		check(ask(a, quick, "another", (uint64_t)i) == AUTH_LATER && a->jobs == (size_t)i + 1, "a second job of peer %d",
+		    i);
+		check(auth_hash(a, str_of("new"), (uint64_t)i, (char[128]){0}) == AUTH_LATER && a->jobs == (size_t)i + 1,
+		    "a third of %d", i);
 	}
 	check(ask(a, quick, "one", 1000) == AUTH_BUSY, "the line is full");
 	check(auth_hash(a, str_of("new"), 1000, (char[128]){0}) == AUTH_BUSY, "for hashes too");
@@ -227,8 +242,10 @@ test_line(void)
 	check(!auth_pending(a), "all is done");
 	check(ask(a, quick, "wrong 5", 5) == AUTH_LATER, "wrong ones are not kept");
 	check(auth_work(a, 1000000) && ask(a, quick, "wrong 5", 5) == AUTH_WRONG, "wrong again");
-	check(ask(a, quick, "one", 5) == AUTH_LATER && ask(a, quick, "one", 6) == AUTH_LATER && a->jobs == 1, "two peers, one job");
-	check(auth_work(a, 1000000) && ask(a, quick, "one", 5) == AUTH_OK && ask(a, quick, "one", 6) == AUTH_OK, "both are right");
+	check(ask(a, quick, "one", 5) == AUTH_LATER && ask(a, quick, "one", 6) == AUTH_LATER && a->jobs == 1,
+	    "two peers, one job");
+	check(auth_work(a, 1000000) && ask(a, quick, "one", 5) == AUTH_OK && ask(a, quick, "one", 6) == AUTH_OK,
+	    "both are right");
 	auth_free(a);
 }
 
@@ -263,7 +280,8 @@ test_forget(void)
 	auth_forget(a, 2);
 	check(a->jobs == 1, "f is dropped");
 	a->jobs = 0;
-	check(auth_pending(a) && auth_work(a, 1000) && !auth_pending(a) && !auth_work(a, 1000), "a drop alone moves those who wait, once");
+	check(auth_pending(a) && auth_work(a, 1000) && !auth_pending(a) && !auth_work(a, 1000),
+	    "a drop alone moves those who wait, once");
 	auth_free(a);
 }
 
