@@ -108,14 +108,17 @@ test_hmac(void)
 		const char *sum;
 	} row[] = {
 		{NULL, 0x0b, 20, "Hi There", 0, 0, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
-		{"Jefe", 0, 0, "what do ya want for nothing?", 0, 0, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+		{"Jefe", 0, 0, "what do ya want for nothing?", 0, 0,
+			"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
 		{NULL, 0xaa, 20, NULL, 0xdd, 50, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
 		{"\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24\25\26\27\30\31", 0, 0, NULL, 0xcd, 50,
 			"82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
 		{NULL, 0xaa, 131, "Test Using Larger Than Block-Size Key - Hash Key First", 0, 0,
 			"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
-		{NULL, 0xaa, 131, "This is a test using a larger than block-size key and a larger than block-size data. The key needs to be "
-			"hashed before being used by the HMAC algorithm.", 0, 0, "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
+		{NULL, 0xaa, 131,
+			"This is a test using a larger than block-size key and a larger than block-size data. The key needs to "
+			"be hashed before being used by the HMAC algorithm.", 0, 0,
+			"9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
 		{NULL, 0, 0, NULL, 0, 0, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"},
 	};
 	char key[200], data[200];
@@ -162,7 +165,8 @@ test_pbkdf2(void)
 			while (!hash_pbkdf2_step(&k, slice[s]))
 				steps++;
 			is(k.out, row[i].sum, "pbkdf2", i);
-			check(steps == want, "pbkdf2, row %d: %d steps of %u, not %d", (int)i, (int)steps, (unsigned)slice[s], (int)want);
+			check(steps == want, "pbkdf2, row %d: %d steps of %u, not %d", (int)i, (int)steps, (unsigned)slice[s],
+			    (int)want);
 		}
 	}
 	check(hash_pbkdf2_step(&k, 1), "pbkdf2: a step after the end is none");
@@ -275,11 +279,14 @@ test_base64(void)
 	static const struct {
 		const char *plain, *coded;
 	} row[] = {
-		{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+		{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"},
 		{"\xfb\xff\xbf", "+/+/"}, {"me:s\xc3\xa9same", "bWU6c8Opc2FtZQ=="},
 	};
 	static const char *const bad[] = {
-		"Z", "Zm9vY", "=", "==", "===", "====", "Zg=", "Zg===", "Zm8==", "Zm9v=", "Zm9v====", "Zg==Zg==", "Z=g=", "=Zg=", "Zm9v\n", " Zg==",
+		"Z", "A", "AAAAA", "Zm9vY", "=", "==", "===", "====", "Zg=", "Zg===", "Zm8==", "Zm9v=", "Zm9v====", "Zg==Zg==",
+		"Z=g=", "=Zg=",
+		"Zm9v\n", " Zg==",
 		"Zm 9v", "Zh==", "Zh", "Zm9=", "Zm9", "Zg-_", "Z===", "Zm9vYmFy!",
 	};
 	struct buf b = {0}, back = {0};
@@ -294,9 +301,11 @@ test_base64(void)
 		while (bare.n && bare.p[bare.n - 1] == '=')
 			bare.n--;
 		buf_clear(&b);
-		check(!hash_unbase64(&b, str_of(row[i].coded)) && str_is((struct str){b.p, b.len}, row[i].plain), "unbase64 of %s", row[i].coded);
+		check(!hash_unbase64(&b, str_of(row[i].coded)) && str_is((struct str){b.p, b.len}, row[i].plain),
+		    "unbase64 of %s", row[i].coded);
 		buf_clear(&b);
-		check(!hash_unbase64(&b, bare) && str_is((struct str){b.p, b.len}, row[i].plain), "unbase64 of %s, bare", row[i].coded);
+		check(!hash_unbase64(&b, bare) && str_is((struct str){b.p, b.len}, row[i].plain), "unbase64 of %s, bare",
+		    row[i].coded);
 	}
 	buf_clear(&b);
 	buf_adds(&b, "kept");
