@@ -748,8 +748,9 @@ value(struct parse *t, struct json *v)
 struct json_doc *
 json_parse(const char *p, size_t n, struct err *e)
 {
+	const char *from = n ? p : "";
 	struct json_doc *d = doc_new(n < CHUNK_MAX / 8 ? CHUNK_MIN + n * 8 : CHUNK_MAX);
-	struct parse t = {.start = p, .p = p, .end = p + n, .d = d, .e = e};
+	struct parse t = {.start = from, .p = from, .end = from + n, .d = d, .e = e};
 
 	d->root = make(d, JSON_NULL);
 	if (value(&t, d->root) < 0)
@@ -1002,7 +1003,7 @@ verbatim(const char *p, const char *end, bool ascii)
 void
 json_putstr(struct buf *b, struct str s, int flags)
 {
-	const char *p = s.p, *end = s.p + s.n, *stop;
+	const char *p = s.n ? s.p : "", *end = p + s.n, *stop;
 	bool ascii = flags & JSON_ASCII;
 
 	buf_reserve(b, s.n + 2);
