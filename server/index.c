@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How tasks are found: tables by id, the pending ones of a shape in the order in which they are fetched, and the deadlines of
- * those that run.  Nothing costs more than the logarithm of how many there are, and nothing is ever made anew at once.
+ * those that run.  Nothing costs more than the logarithm of how many there are, and nothing large is ever made anew at once.
  */
 #include "state.h"
 
@@ -9,100 +9,107 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 16 };              /* of a new table */
+enum { SLOTS = 8 };               /* of a new segment */
 
-/* ---- tables by id: linear hashing, so that no insertion moves more than one slot ---- */
+/* ---- tables by id: open addressing; strangers choose ids, so places are keyed ---- */
 
-static size_t
-slot_of(const struct store *s, const struct table *t, const uuid id)
+static uint64_t
+hash_of(const struct store *s, const uuid id)
 {
-	size_t i = (size_t)hash_sip(s->seed, id, 16) & t->mask;
-
-	return i < t->size ? i : i & t->mask >> 1;
+	return hash_sip(s->seed, id, 16);
 }
 
 void *
 index_find(const struct store *s, const struct table *t, const uuid id)
 {
-	struct node *n;
+	uint64_t h = hash_of(s, id);
+	const struct segment *g = &t->segment[h >> 56];
 
-	if (!t->size)
+	if (!g->slot)
 		return NULL;
-	for (n = t->slot[slot_of(s, t, id)]; n && memcmp(n->id, id, 16); n = n->chain)
-		;
-	return n;
+	for (size_t i = (size_t)h & g->mask; g->slot[i].node; i = (i + 1) & g->mask)
+		if (g->slot[i].hash == h && !memcmp(g->slot[i].node->id, id, 16))
+			return g->slot[i].node;
+	return NULL;
 }
 
-/* One slot more; it takes its nodes from the slot that had them. */
 static void
-table_split(const struct store *s, struct table *t)
+place(struct segment *g, struct slot new)
 {
-	size_t to = t->size, from;
-	struct node **at;
+	size_t i = (size_t)new.hash & g->mask;
 
-	if (!to) {
-		t->slot = xcalloc(SLOTS, sizeof *t->slot);
-		t->size = SLOTS;
-		t->mask = SLOTS - 1;
-		return;
-	}
-	if (to > t->mask) {
-		t->mask = t->mask * 2 + 1;
-		t->slot = xrealloc(t->slot, (t->mask + 1) * sizeof *t->slot);
-	}
-	from = to & t->mask >> 1;
-	t->slot[to] = NULL;
-	t->size++;
-	for (at = &t->slot[from]; *at;) {
-		struct node *n = *at;
+	while (g->slot[i].node)
+		i = (i + 1) & g->mask;
+	g->slot[i] = new;
+}
 
-		if (slot_of(s, t, n->id) == from) {
-			at = &n->chain;
-			continue;
-		}
-		*at = n->chain;
-		n->chain = t->slot[to];
-		t->slot[to] = n;
-	}
+static void
+grow(struct segment *g)
+{
+	struct slot *old = g->slot;
+	size_t n = old ? g->mask + 1 : 0;
+
+	g->mask = n ? n * 2 - 1 : SLOTS - 1;
+	g->slot = xcalloc(g->mask + 1, sizeof *g->slot);
+	for (size_t i = 0; i < n; i++)
+		if (old[i].node)
+			place(g, old[i]);
+	free(old);
 }
 
 void
 index_add(const struct store *s, struct table *t, struct node *n, const uuid id)
 {
-	size_t i;
+	uint64_t h = hash_of(s, id);
+	struct segment *g = &t->segment[h >> 56];
 
-	if (t->n >= t->size)
-		table_split(s, t);
+	if (!g->slot || g->n >= g->mask - g->mask / 4)
+		grow(g);
 	memcpy(n->id, id, 16);
-	i = slot_of(s, t, id);
-	n->chain = t->slot[i];
-	t->slot[i] = n;
+	place(g, (struct slot){h, n});
+	g->n++;
 	t->n++;
+}
+
+/* Moves those that had to go on past the gap into it. */
+static void
+close_gap(struct segment *g, size_t gap)
+{
+	for (size_t i = (gap + 1) & g->mask; g->slot[i].node; i = (i + 1) & g->mask) {
+		size_t home = (size_t)g->slot[i].hash & g->mask;
+
+		if (((i - home) & g->mask) < ((i - gap) & g->mask))
+			continue;
+		g->slot[gap] = g->slot[i];
+		gap = i;
+	}
+	g->slot[gap].node = NULL;
 }
 
 void
 index_remove(const struct store *s, struct table *t, struct node *n)
 {
-	struct node **at = &t->slot[slot_of(s, t, n->id)];
+	uint64_t h = hash_of(s, n->id);
+	struct segment *g = &t->segment[h >> 56];
+	size_t i = (size_t)h & g->mask;
 
-	while (*at != n)
-		at = &(*at)->chain;
-	*at = n->chain;
+	while (g->slot[i].node != n)
+		i = (i + 1) & g->mask;
+	close_gap(g, i);
+	g->n--;
 	t->n--;
 }
 
 void
 index_free(struct table *t, bool nodes)
 {
-	for (size_t i = 0; nodes && i < t->size; i++) {
-		while (t->slot[i]) {
-			struct node *n = t->slot[i];
+	for (size_t k = 0; k < LEN(t->segment); k++) {
+		struct segment *g = &t->segment[k];
 
-			t->slot[i] = n->chain;
-			free(n);
-		}
+		for (size_t i = 0; nodes && g->slot && i <= g->mask; i++)
+			free(g->slot[i].node);
+		free(g->slot);
 	}
-	free(t->slot);
 }
 
 /* ---- pending tasks of a shape: a treap whose ends are known, so that first in, first out costs the same however many ---- */

@@ -155,21 +155,35 @@ take_value(const struct json *j, int kind, struct buf *text, void *p)
 	}
 }
 
-/* Fills an image, and its set, from a record. */
-int
-record_take(struct store *s, const struct member *m, const struct json *record, void *image, unsigned *set, struct err *e)
+/* The row of a name, looked for from one on: records have their members in the order of the table.  NULL: unknown. */
+static const struct member *
+row_of(const struct member *table, const struct member *from, struct str name)
 {
+	for (const struct member *m = from; m->name; m++)
+		if (str_is(name, m->name))
+			return m;
+	for (const struct member *m = table; m < from; m++)
+		if (str_is(name, m->name))
+			return m;
+	return NULL;
+}
+
+int
+record_take(struct store *s, const struct member *table, const struct json *record, void *image, unsigned *set, struct err *e)
+{
+	const struct member *next = table, *m;
 	struct buf *text = s->text;
 
 	*set = 0;
-	for (; m->name; m++) {
-		const struct json *j = json_gets(record, m->name);
-
-		if (j && take_value(j, m->kind, text, (char *)image + m->at) < 0)
+	for (const struct json *j = record->head; j; j = j->next) {
+		m = row_of(table, next, j->key);
+		if (!m)
+			continue;
+		if (take_value(j, m->kind, text, (char *)image + m->at) < 0)
 			return err_set(e, 1, "%s is wrong", m->name);
-		if (j)
-			*set |= m->bit;
+		*set |= m->bit;
 		text += m->kind == DICT || m->kind == CMD;
+		next = m + 1;
 	}
 	return 0;
 }

@@ -15,12 +15,20 @@
 
 /* The first member of all that is found by its id. */
 struct node {
-	struct node *chain;
 	uuid id;
 };
+/* A table by id is many small ones, so that none takes long to grow. */
+struct slot {
+	uint64_t hash;
+	struct node *node;         /* NULL: free */
+};
+struct segment {
+	struct slot *slot;
+	size_t mask, n;
+};
 struct table {
-	struct node **slot;
-	size_t size, mask, n;      /* slots in use, nodes */
+	struct segment segment[256];
+	size_t n;
 };
 
 /* What records tell of a task: the image of the whole, or, beside the set of its members, of a change. */

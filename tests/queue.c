@@ -220,6 +220,8 @@ check_queue(const struct queue *k, size_t *running)
 		check(!t->heap || (t->v.status == RUNNING && st->heap[t->heap].task == t), "a deadline is of a running task");
 		check(!t->owner || !memcmp(t->owner->node.id, t->v.worker, 16), "a task's owner has the id it tells");
 		check(t->owner == state_worker(st, t->v.worker), "and is known while it is there");
+		check(!t->v.args || strcmp(t->v.args, "{}"), "{} takes no room");
+		check(!t->v.summary || strcmp(t->v.summary, "{}"), "{} takes no room");
 		seq = t->v.seq;
 		count[t->v.status]++;
 	}
@@ -478,6 +480,7 @@ test_workers(void)
 		buf_printf(&msg, "Task %s is assigned to worker None", id.text);
 		check(!strcmp(err.msg, msg.p), "says: %s", err.msg);
 		check(queue_worker(q, str_of(w.text))->v.status == (i ? CRASHED : ACTIVE), "two failures crash a worker of two");
+		check(says(report(&id, CANCELLED, "None", NULL, NULL), 409, NULL), "None is no worker's id");
 		report(&id, CANCELLED, NULL, NULL, NULL);
 	}
 	buf_clear(&msg);
@@ -550,6 +553,37 @@ test_order(void)
 		}
 	}
 	check_store();
+}
+
+/* With a filter: the first of those it takes, whatever their shapes. */
+static void
+test_filter(void)
+{
+	static const char *const shapes[] = {"{\"n\":%u}", "{\"n\":%u,\"b\":1}", "{\"n\":%u,\"c\":{\"d\":1}}", "{\"n\":%u,\"e\":1}"};
+	struct json_doc *f = doc("{\"args.n\":{\"$gte\":3}}");
+	struct match *m = match_new(f->root, NULL);
+
+	open_store();
+	for (int i = 0; i < 300; i++) {
+		char args[64];
+
+		snprintf(args, sizeof args, shapes[roll(4)], roll(6));
+		submit((struct how){.args = args, .priority = roll(4)});
+	}
+	for (int found = 1; found == 1;) {
+		struct fetch in = {.start_heartbeat = true, .heartbeat_timeout = NAN, .filter = m};
+		struct task *best = NULL, *t = NULL;
+
+		for (t = q->first; t; t = t->next)
+			if (t->v.status == PENDING && t->v.args[5] >= '3' && (!best || pending_before(t, best)))
+				best = t;
+		found = queue_fetch(st, q, &in, now(), &t, &err);
+		check(found == (best != NULL) && (!best || t == best), "the first that the filter takes");
+	}
+	check(q->count[PENDING] > 50, "the others stay");
+	check_store();
+	match_free(m);
+	json_free(f);
 }
 
 static void
@@ -723,7 +757,7 @@ test_deep(void)
 	static const struct {
 		int depth;
 		bool dots, ok;
-	} rows[] = {{508, false, true}, {509, false, false}, {508, true, true}, {509, true, false}, {5000, true, false}};
+	} rows[] = {{508, false, true}, {509, false, false}, {508, true, true}, {509, true, false}, {3000000, true, false}};
 
 	for (size_t i = 0; i < LEN(rows); i++) {
 		struct buf b = {0};
@@ -844,7 +878,7 @@ test_keys(void)
 static void
 test_runs(void)
 {
-	struct id w, other, id;
+	struct id w, other, id, next;
 	struct task *t, *u;
 	uuid a, b, nil = {0};
 
@@ -869,6 +903,8 @@ test_runs(void)
 	check(!report(&id, FAILED, w.text, "{\"s\":2}", a) && t->v.retries == 1 && !strcmp(t->v.summary, "{\"s\":1}"), "said again");
 	check(queue_worker(q, str_of(w.text))->v.retries == 1, "charged once");
 	check(says(report(&id, SUCCESS, w.text, NULL, a), 409, NULL), "but nothing else");
+	next = text_of(q->last->node.id);
+	check(says(report(&next, FAILED, w.text, NULL, a), 409, NULL), "and of no other task");
 	check(says(update(&id, "\"status\":\"pending\"", false, a), 409, NULL), "not even pending");
 	err = (struct err){0};
 	check(says(queue_heartbeat(st, q, str_of(id.text), str_of(w.text), a, now(), &err), 409, NULL), "nor a heartbeat");
@@ -976,6 +1012,31 @@ test_expire(void)
 	check(queue_due(st) == INT64_MAX, "a timeout can be taken away");
 	update(&id, "\"task_timeout\":5", false, NULL);
 	check(queue_due(st) > mono && queue_due(st) < mono + 5000000, "and given, from the start");
+}
+
+/* What a dump would take follows what is kept. */
+static void
+test_live(void)
+{
+	struct buf b = {0};
+	uint64_t before;
+	struct id id;
+
+	open_store();
+	id = submit((struct how){0});
+	queue_task_delete(st, q, str_of(id.text), now(), NULL);
+	before = store_live(st);
+	buf_printf(&b, "{\"long\":\"%10000d\"}", 1);
+	id = submit((struct how){.args = b.p});
+	check(store_live(st) > before + 10000 && store_live(st) < before + 10800, "as long as its text");
+	check(!update(&id, "\"args\":{},\"replace_fields\":[\"args\"]", false, NULL), "%s", err.msg);
+	check(store_live(st) > before && store_live(st) < before + 800, "as short");
+	fetch(NULL);
+	queue_task_delete(st, q, str_of(id.text), now(), NULL);
+	st->live -= before;
+	check(store_live(st) < 100, "only the deleted id is left");
+	st->live += before;
+	buf_free(&b);
 }
 
 /* After a restart leases begin anew and run times go on. */
@@ -1098,6 +1159,10 @@ step(void)
 	} else {
 		change_queue();
 	}
+	if (!roll(8))
+		q = st->by_seq[roll((unsigned)st->queues.n)];
+	if (!roll(60))
+		wall += INT64_C(36000000000);   /* ten hours: what is kept for a day goes */
 }
 
 static void
@@ -1137,7 +1202,10 @@ test_replay(void)
 			}
 			step();
 		}
-		store_free(again);
+		replay(again, store_turn(st, &n)->p, store_turn(st, &n)->len);
+		store_free(st);
+		st = again;
+		check_store();
 	}
 }
 
@@ -1157,6 +1225,8 @@ test_dump(void)
 		do {
 			for (unsigned i = roll(6); i; i--)
 				step();
+			if (!roll(6))
+				change_queue();
 			if (also.len)
 				replay(again, also.p, also.len);
 			buf_clear(&also);
@@ -1190,6 +1260,8 @@ test_garbage(void)
 		no_queue,
 		"{\"task\":\"00000001-0000-0000-0000-000000000001\",\"gone\":\"x\"}",
 		"{\"queue\":\"00000001-0000-0000-0000-000000000001\",\"seq\":5,\"name\":null,\"hash\":\"\",\"created\":1,\"modified\":1}",
+		"{\"queue\":\"00000001-0000-0000-0000-000000000001\",\"seq\":5,\"name\":\"q\",\"hash\":\"\",\"created\":1,\"modified\":1}",
+		"{\"queue\":\"00000001-0000-0000-0000-000000000001\",\"seq\":1,\"name\":\"n\",\"hash\":\"\",\"created\":1,\"modified\":1}",
 		"{\"run\":\"00000001-0000-0000-0000-000000000001\",\"of\":\"x\",\"at\":1}",
 		"{\"run\":\"00000001-0000-0000-0000-000000000001\",\"of\":\"00000001-0000-0000-0000-000000000001\",\"end\":\"x\",\"at\":1}",
 	};
@@ -1247,6 +1319,7 @@ main(void)
 	test_retries();
 	test_workers();
 	test_order();
+	test_filter();
 	test_matching();
 	test_fetch();
 	test_heartbeat();
@@ -1258,6 +1331,7 @@ main(void)
 	test_runs();
 	test_kept();
 	test_expire();
+	test_live();
 	test_restart();
 	test_replay();
 	test_dump();
