@@ -609,7 +609,7 @@ check_report(const struct task *t, const struct report *in, struct err *e)
 		return err_set(e, 409, "Task %s is assigned to worker %s", id, worker);
 	}
 	if (reports[t->v.status][in->status])
-		return in->status == FAILED && t->v.status == RUNNING ? check_charge(t, e) : 0;
+		return in->status == FAILED ? check_charge(t, e) : 0;
 	if (in->status == FAILED)
 		return err_set(e, 400, "500: InvalidStateTransition: Cannot fail task in %s state.", task_status[t->v.status]);
 	return err_set(e, 400, "500: InvalidStateTransition: Cannot transition from %s to %s.", task_status[t->v.status],
@@ -637,10 +637,13 @@ queue_report(struct store *s, struct queue *q, struct str id, const struct repor
 	}
 	if (in->run)
 		im.set |= M_END;
-	if (in->status == FAILED && t->v.status == RUNNING)
+	if (in->status == FAILED && t->v.status == RUNNING) {
 		fail(s, t, &im, now);
-	else
-		state_set_task(s, t, &im, now);
+		return 0;
+	}
+	if (in->status == FAILED)
+		charge(s, t->owner, now);   /* it has one still when an update made it fail */
+	state_set_task(s, t, &im, now);
 	return 0;
 }
 

@@ -497,6 +497,13 @@ test_workers(void)
 	check(!queue_worker_set(st, q, str_of(w.text), ACTIVE, now(), NULL), "active to active");
 	check(says(try_fetch(&nobody, NULL, NULL, &t), 404, NULL), "a worker that is none");
 
+	id = submit((struct how){0});
+	fetch(&w);
+	check(!update(&id, "\"status\":\"failed\"", false, NULL) && !queue_worker(q, str_of(w.text))->v.retries, "set to failed");
+	check(!report(&id, FAILED, w.text, NULL, NULL) && queue_worker(q, str_of(w.text))->v.retries == 1, "then reported as failed");
+	check(!report(&id, FAILED, NULL, NULL, NULL) && queue_worker(q, str_of(w.text))->v.retries == 1, "once");
+	queue_worker_set(st, q, str_of(w.text), ACTIVE, now(), NULL);
+
 	id = submit((struct how){.retries = 9});
 	fetch(&w);
 	queue_worker_set(st, q, str_of(w.text), SUSPENDED, now(), NULL);
