@@ -215,7 +215,8 @@ record_copy(struct store *s, const struct member *m, unsigned set, void *data, c
 			memcpy(to, from, sizes[m->kind]);
 			continue;
 		}
-		s->live += (*from ? strlen(*from) : 0) - (*to ? strlen(*to) : 0);
+		s->live += *from ? strlen(*from) : 0;
+		s->live -= *to ? strlen(*to) : 0;
 		free_text(*to);
 		*to = own_text(*from);
 	}
