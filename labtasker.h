@@ -353,7 +353,7 @@ enum { NET_AGAIN = -2 };
 ssize_t net_read(struct net *c, void *p, size_t n);
 ssize_t net_write(struct net *c, const void *p, size_t n);
 int net_fd(const struct net *c);
-short net_want(const struct net *c, bool writing);          /* the poll events to wait for; writing: there is something to send */
+short net_want(const struct net *c, bool writing);          /* the poll events to wait for before the next net_write, or net_read */
 int64_t net_wake(const struct net *c);                      /* while connecting: mono time at which to call net_ready again */
 void net_close(struct net *c);
 /* Listening sockets, non-blocking, close-on-exec.  How many were put in fd[max], or -1.  port "0": a free one, the same for
