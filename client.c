@@ -656,7 +656,10 @@ client_fds(struct client *c, struct pollfd *fds, int64_t *wake)
 	if (c->wire.net) {
 		if (!c->wire.up)
 			sooner(wake, net_wake(c->wire.net));
-		fds[n++] = (struct pollfd){.fd = net_fd(c->wire.net), .events = net_want(c->wire.net, wire_writing(&c->wire))};
+		fds[n] = (struct pollfd){.fd = net_fd(c->wire.net), .events = net_want(c->wire.net, false)};
+		if (wire_writing(&c->wire))   /* and not only that: who is not read may read no more */
+			fds[n].events |= net_want(c->wire.net, true);
+		n++;
 	}
 	return n;
 }
