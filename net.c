@@ -96,7 +96,9 @@ read_name(struct url *u, struct str s)
 			return "a host's name is letters, digits, '-', '.' and '_'";
 		u->host[i] = (char)(ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch);
 	}
-	return ends_in_number(u->host) && pack(u->host, ip) < 0 ? "the host is no IPv4 address, and no name ends in a number" : NULL;
+	if (ends_in_number(u->host) && pack(u->host, ip) < 0)
+		return "the host is no IPv4 address, and no name ends in a number";
+	return NULL;
 }
 
 /* What stands between brackets; kept in its shortest form, so that one address has one spelling. */
@@ -337,8 +339,8 @@ proxy_of(const struct url *u, struct url *proxy, struct err *e)
 	if (!text || !*text || is_here(u->host) || exempt(u))
 		return 0;
 	if (strchr(text, '@'))
-		return err_set(e, 1, "http_proxy: a proxy that asks for a password cannot be used: put %.150s in no_proxy, or name another",
-		    u->host);
+		return err_set(e, 1, "http_proxy: a proxy that asks for a password cannot be used: put %.150s in no_proxy, or "
+		    "name another", u->host);
 	full = xprintf("%s%s", strstr(text, "://") ? "" : "http://", text);
 	rc = url_parse(proxy, full, &why);
 	free(full);
@@ -425,7 +427,8 @@ lookup(struct net_addrs *a, const char *host, int port, struct err *e)
 	hints.ai_socktype = SOCK_STREAM;
 	rc = getaddrinfo(host, NULL, &hints, &list);
 	if (rc)
-		return err_set(e, 1, "%.150s: the name cannot be resolved: %s", host, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
+		return err_set(e, 1, "%.150s: the name cannot be resolved: %s", host,
+		    rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 	for (const struct addrinfo *i = list; i; i = i->ai_next)
 		add(a, i->ai_addr, (socklen_t)i->ai_addrlen, port);
 	freeaddrinfo(list);
@@ -454,8 +457,8 @@ resolve(struct net_addrs *a, const struct url *u, bool *proxied, struct err *e)
 		return 0;
 	}
 	if (!strcmp(u->scheme, "https"))
-		return err_set(e, 1, "https://%.150s: this build has no TLS: use http:// through a tunnel (ssh -L) or on a network that is "
-		    "yours", u->host);
+		return err_set(e, 1, "https://%.150s: this build has no TLS: use http:// through a tunnel (ssh -L), or on a "
+		    "network that is yours", u->host);
 	rc = proxy_of(u, &proxy, e);
 	if (rc <= 0)
 		return rc < 0 ? -1 : lookup(a, u->host, atoi(u->port), e);
@@ -788,7 +791,8 @@ net_listen(const char *host, const char *port, int *fd, int max, int *port_out, 
 		return n;
 	return err_set(e, 1, "%.150s port %s: %s%s", any ? "*" : host, port, strerror(errno),
 	    errno == EADDRINUSE ? ": stop who listens there, or choose another port" :
-	    errno == EACCES ? ": choose a port from 1024 on" : errno == EADDRNOTAVAIL ? ": this machine has no such address" : "");
+	    errno == EACCES ? ": choose a port from 1024 on" :
+	    errno == EADDRNOTAVAIL ? ": this machine has no such address" : "");
 }
 
 /* Whether somebody accepts there; -1 with errno: certainly nobody, or not for us. */
