@@ -56,6 +56,7 @@ static const struct behind *world;
 static struct addrinfo *answer;  /* of the resolver, for every name but those that fail */
 static int answers, asked, freed;
 static uid_t somebody;           /* who we seem to be; 0: ourselves */
+static int unix_fault;           /* why no Unix socket can be connected to; 0: they can */
 
 static struct try {
 	int fd, peer;                /* peer: keeps fd from being writable until it is read */
@@ -127,6 +128,10 @@ fake_connect(int fd, const struct sockaddr *to, socklen_t len)
 	const struct behind *b;
 	unsigned char ip[4];
 
+	if (to->sa_family == AF_UNIX && unix_fault) {
+		errno = unix_fault;
+		return -1;
+	}
 	if (to->sa_family == AF_INET)
 		memcpy(ip, &in->sin_addr, 4);
 	if (to->sa_family != AF_INET || ip[0] != 10)
@@ -858,6 +863,32 @@ have_ipv6(void)
 	return fd >= 0;
 }
 
+/* A server that ended its connections itself can listen there again at once: TIME_WAIT is no hindrance. */
+static void
+test_again(const char *port)
+{
+	struct net_addrs *a;
+	struct net *c;
+	char url[64], text[4];
+	int fd[2], number;
+
+	sprintf(url, "http://127.0.0.1:%s", port);
+	for (int i = 0; i < 2; i++) {
+		int n = net_listen("127.0.0.1", port, fd, 2, &number, NULL);
+
+		check(n == 1 && number == atoi(port), "again");
+		if (n != 1)
+			return;
+		c = dial(url, &a, NULL);
+		check(c, "connected again");
+		close(accept_one(fd[0]));
+		check(c && read_wait(c, text, sizeof text) == 0, "the server ends it");
+		net_close(c);
+		net_addrs_free(a);
+		close(fd[0]);
+	}
+}
+
 static void
 test_tcp(void)
 {
@@ -892,10 +923,7 @@ test_tcp(void)
 	    strstr(e.msg, strerror(ECONNREFUSED)), "refused by the proxy: %s", e.msg);
 	net_addrs_free(a);
 	set_env("http_proxy", NULL);
-	/* the port was used and is free again: TIME_WAIT is no hindrance */
-	n = net_listen("127.0.0.1", text, fd, 4, &port, NULL);
-	check(n == 1 && port == atoi(text), "again");
-	close(fd[0]);
+	test_again(text);
 	if (!six) {
 		fprintf(stderr, "net: no IPv6 here: not tested\n");
 		return;
@@ -1061,6 +1089,9 @@ test_unix(void)
 	check(fd >= 0, "a stale socket is replaced");
 	converse(fd, url, false);
 	close(fd);
+	unix_fault = EACCES;
+	check(net_listen_unix(path, NULL) == -1 && !lstat(path, &st), "who cannot ask does not replace");
+	unix_fault = 0;
 	unlink(path);
 	make_file(path);
 	e = (struct err){0};
@@ -1220,13 +1251,24 @@ test_path(void)
 		abort();
 	check(lies_in(root, tmp, path), "a link: %s", path);
 	unlink(private);
-	set_env("XDG_RUNTIME_DIR", "relative");
+	if (chdir(dir) < 0)
+		abort();
+	set_env("XDG_RUNTIME_DIR", "run");
 	check(lies_in(root, tmp, path), "relative: %s", path);
+	if (chdir(cwd) < 0)
+		abort();
 	set_env("XDG_RUNTIME_DIR", NULL);
 	check(lies_in(root, tmp, path), "none: %s", path);
 	check(!lstat(tmp, &st) && (st.st_mode & 0777) == 0700, "/tmp: its mode: %o", (unsigned)st.st_mode);
 	if (!had)
 		check(!rmdir(tmp), "nothing stays there");
+
+	/* sockets that can be made and not be used */
+	unix_fault = EOPNOTSUPP;
+	check(net_unix_path(dir, path, sizeof path) == -1, "no file system that knows sockets: %s", path);
+	unix_fault = 0;
+	if (!had)
+		rmdir(tmp);
 
 	/* a directory of that name that is somebody else's */
 	somebody = geteuid() + 54321;
