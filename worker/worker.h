@@ -18,6 +18,7 @@
 struct guard;
 struct guard *guard_start(struct err *e);
 int guard_fd(const struct guard *g);                        /* for sys_spawn's notify */
+void guard_hold(struct guard *g, pid_t pgid);               /* our own note of what the child said, for guard_check */
 void guard_strike(struct guard *g, pid_t pgid);
 int guard_check(struct guard *g, struct err *e);            /* starts it anew, with the groups still held, if it has died */
 void guard_stop(struct guard *g);                           /* a clean end: nothing is held any more */
@@ -57,7 +58,8 @@ int job_fds(const struct job *j, struct pollfd *fds);
 void job_read(struct job *j, const struct pollfd *fds, int n, void (*out)(void *arg, int which, const char *p, size_t n), void *arg);
 void job_signal(struct job *j, int sig);                    /* to its whole group */
 /* After SIGCHLD: true when the leader has ended and what it wrote has been read; *status as waitpid's.  A grandchild that keeps the
- * output open does not hold it.  The group's remains are killed, the guard struck, the leader reaped. */
+ * output open does not hold it.  The group's remains are killed, the guard struck, the leader reaped.  While it is false for
+ * output not yet read, poll says POLLIN: call it again after each job_read. */
 bool job_ended(struct job *j, int *status);
 
 /* ---- loop.c: fetch, run, report ------------------------------------------------------------------------------------- */

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One running job: a process group and the two pipes it writes to.  The job is its leader: when that has ended, the rest of the
+ * group is killed, and of its output what is in the pipes by then is read, but no process that left the group and still holds
+ * them is waited for.  The group is struck off the guard's list before its number can be given to another.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	CHUNK = 64 << 10,   /* read at once: what a pipe holds on most systems */
+	DRAIN = 1 << 20     /* read of a stream after the leader's end: what a pipe can be made to hold without privilege on Linux */
+};
+
+struct job {
+	pid_t pid;
+	int fd[JOB_FDS];           /* its stdout, stderr; -1 after the end */
+	int tty;                   /* a terminal whose foreground the job is, -1 none */
+	bool over;                 /* the leader has ended and was reaped */
+	int status;
+	size_t left[JOB_FDS];      /* once over: bytes that are still read */
+	struct guard *guard;
+};
+
+/* in, when it is a terminal whose foreground is ours to give; else -1. */
+static int
+our_tty(int in)
+{
+	return in >= 0 && tcgetpgrp(in) == getpgrp() ? in : -1;
+}
+
+/* The job had the foreground, so we are in the background and SIGTTOU would stop us. */
+static void
+take_tty(int tty)
+{
+	sigset_t ttou, old;
+
+	if (tty < 0)
+		return;
+	sigemptyset(&ttou);
+	sigaddset(&ttou, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &ttou, &old);
+	tcsetpgrp(tty, getpgrp());
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+struct job *
+job_start(const struct job_spec *s, struct err *e)
+{
+	struct job *j = xcalloc(1, sizeof *j);
+	struct sys_spawn spawn = {.argv = s->argv, .envp = s->envp, .notify = guard_fd(s->guard)};
+	int out[2], err[2];
+
+	j->guard = s->guard;
+	j->tty = our_tty(s->in);
+	if (sys_pipe(out) < 0) {
+		err_set(e, errno, "pipe: %s", strerror(errno));
+		goto undo;
+	}
+	if (sys_pipe(err) < 0) {
+		err_set(e, errno, "pipe: %s", strerror(errno));
+		goto undo_out;
+	}
+	spawn.fd[0] = s->in;
+	spawn.fd[1] = out[1];
+	spawn.fd[2] = err[1];
+	spawn.foreground = j->tty;
+	j->pid = sys_spawn(&spawn, e);
+	close(out[1]);
+	close(err[1]);
+	if (j->pid < 0) {
+		take_tty(j->tty);
+		goto undo_err;
+	}
+	guard_hold(j->guard, j->pid);
+	j->fd[0] = out[0];
+	j->fd[1] = err[0];
+	return j;
+undo_err:
+	close(err[0]);
+	close(out[0]);
+	goto undo;
+undo_out:
+	close(out[0]);
+	close(out[1]);
+undo:
+	free(j);
+	return NULL;
+}
+
+static void
+shut(struct job *j, int i)
+{
+	if (j->fd[i] >= 0)
+		close(j->fd[i]);
+	j->fd[i] = -1;
+}
+
+void
+job_free(struct job *j)
+{
+	for (int i = 0; i < JOB_FDS; i++)
+		shut(j, i);
+	free(j);
+}
+
+pid_t
+job_pid(const struct job *j)
+{
+	return j->pid;
+}
+
+int
+job_fds(const struct job *j, struct pollfd *fds)
+{
+	int n = 0;
+
+	for (int i = 0; i < JOB_FDS; i++)
+		if (j->fd[i] >= 0)
+			fds[n++] = (struct pollfd){.fd = j->fd[i], .events = POLLIN};
+	return n;
+}
+
+/* One read, which cannot block: poll said so, and nobody else reads this pipe. */
+static void
+read_one(struct job *j, int i, void (*out)(void *arg, int which, const char *p, size_t n), void *arg)
+{
+	char buf[CHUNK];
+	size_t max = j->over && j->left[i] < sizeof buf ? j->left[i] : sizeof buf;
+	ssize_t n = sys_read(j->fd[i], buf, max);
+
+	if (n > 0) {
+		out(arg, i + 1, buf, (size_t)n);
+		if (j->over)
+			j->left[i] -= (size_t)n;
+	}
+	if (n <= 0 || (j->over && !j->left[i]))
+		shut(j, i);
+}
+
+void
+job_read(struct job *j, const struct pollfd *fds, int n, void (*out)(void *arg, int which, const char *p, size_t n), void *arg)
+{
+	for (int k = 0; k < n; k++)
+		for (int i = 0; i < JOB_FDS; i++)
+			if (fds[k].revents && j->fd[i] == fds[k].fd)
+				read_one(j, i, out, arg);
+}
+
+void
+job_signal(struct job *j, int sig)
+{
+	if (!j->over)
+		kill(-j->pid, sig);
+}
+
+/* Whether the leader has ended, without reaping it: 1, 0, or -1 where the system cannot tell or has no such child. */
+static int
+peek(pid_t pid)
+{
+#ifdef WNOWAIT
+	siginfo_t info;
+
+	memset(&info, 0, sizeof info);
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ? -1 : info.si_pid == pid;
+#else
+	(void)pid;
+	return -1;
+#endif
+}
+
+/* Without a way to look first, the leader is reaped and then struck off at once.  The other order would leave a living job
+ * unguarded whenever SIGCHLD was another child's; this one errs only if we are killed between two calls and its number is used
+ * anew before the guard has woken. */
+static bool
+reap(struct job *j)
+{
+	int ended = peek(j->pid);
+	pid_t pid;
+
+	if (!ended)
+		return false;
+	if (ended > 0) {
+		kill(-j->pid, SIGKILL);   /* while the leader's remains still keep the number ours */
+		guard_strike(j->guard, j->pid);
+	}
+	do
+		pid = waitpid(j->pid, &j->status, ended > 0 ? 0 : WNOHANG);
+	while (pid < 0 && errno == EINTR);
+	if (!pid)
+		return false;
+	if (pid < 0)
+		j->status = SIGKILL;   /* reaped behind our back: whoever did that knows how it ended, we call it killed */
+	if (ended < 0) {
+		if (pid > 0)
+			kill(-j->pid, SIGKILL);
+		guard_strike(j->guard, j->pid);
+	}
+	return true;
+}
+
+static bool
+unread(const struct job *j)
+{
+	struct pollfd fds[JOB_FDS];
+	int n = job_fds(j, fds), rc;
+
+	do
+		rc = n ? poll(fds, (nfds_t)n, 0) : 0;
+	while (rc < 0 && errno == EINTR);
+	for (int i = 0; rc > 0 && i < n; i++)
+		if (fds[i].revents & POLLIN)
+			return true;
+	return false;
+}
+
+bool
+job_ended(struct job *j, int *status)
+{
+	if (!j->over) {
+		if (!reap(j))
+			return false;
+		j->over = true;
+		for (int i = 0; i < JOB_FDS; i++)
+			j->left[i] = DRAIN;
+		take_tty(j->tty);
+	}
+	if (unread(j))
+		return false;
+	*status = j->status;
+	return true;
+}
