@@ -138,7 +138,7 @@ struct sys_spawn {
 	char *const *envp;
 	const char *dir;      /* NULL: stay */
 	int fd[3];            /* become 0, 1, 2; -1 is /dev/null */
-	int notify;           /* before exec the child writes its pid there as one pid_t; -1: nowhere */
+	int notify;           /* before exec the child writes its pid there as one pid_t, and -pid follows if exec fails; -1: nowhere */
 	int foreground;       /* a terminal whose foreground group the child becomes; -1: none */
 };
 /* Starts argv[0] (searched in PATH of envp): its own process group, default dispositions, empty mask, descriptors 0-2 only.

@@ -488,9 +488,14 @@ sys_spawn(const struct sys_spawn *s, struct err *e)
 		why = errno;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	free(shargv);
-	if (pid > 0 && why)
+	if (pid > 0 && why) {
+		pid_t off = -pid;
+
+		while (s->notify >= 0 && write(s->notify, &off, sizeof off) < 0 && errno == EINTR)
+			;
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
+	}
 	return why ? err_set(e, why, "%s: %s", s->argv[0], strerror(why)) : pid;
 }
 
