@@ -28,8 +28,8 @@ void guard_stop(struct guard *g);                           /* a clean end: noth
 struct rundir {
 	char *path;                /* absolute */
 	int log;                   /* run.log, for appending */
-	bool esc;                  /* private: the filter's state over ANSI sequences */
-	char state, mark;
+	char state;                /* private: where the filter of ANSI sequences is */
+	bool said;                 /* private: a failed write was said */
 };
 /* Makes the directory of one run with task_info.json, run.log and heartbeat.lock.  -1 with err; nothing is left then. */
 int rundir_make(struct rundir *d, const char *root, const struct json *task, int64_t wall, struct err *e);

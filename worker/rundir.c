@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The directory of one run (SPEC 4): ROOT/logs/run/run_tTIME_nNAME_idID_rdHEX/ with task_info.json, run.log, heartbeat.lock (empty;
+ * there while the run lives) and, in the end, status.json and summary.json.  Directories are 0700, files 0600; JSON is indented by
+ * four, ASCII, without a last newline, as the reference writes it.  Nothing is synced: what counts is at the server.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	TRIES = 8,          /* for a name that is free */
+	FILTERED = 16 << 10 /* filtered at once */
+};
+
+static char *
+join(const char *dir, const char *name)
+{
+	return xprintf("%s/%s", dir, name);
+}
+
+/* A new file in dir with these bytes.  What is there of it after a failure is removed. */
+static int
+put_file(const char *dir, const char *name, const void *p, size_t n, struct err *e)
+{
+	char *path = join(dir, name);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0600), rc = 0;
+
+	if (fd < 0) {
+		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
+	} else {
+		if (n && sys_write_all(fd, p, n) < 0)
+			rc = err_set(e, errno, "%s: %s", path, strerror(errno));
+		if (close(fd) < 0 && !rc)   /* where NFS says that the disk is full */
+			rc = err_set(e, errno, "%s: %s", path, strerror(errno));
+		if (rc)
+			unlink(path);
+	}
+	free(path);
+	return rc;
+}
+
+static int
+put_json(const char *dir, const char *name, const struct json *v, struct err *e)
+{
+	struct buf b = {0};
+	int rc;
+
+	json_print(&b, v, 4 | JSON_ASCII);
+	rc = put_file(dir, name, b.p, b.len, e);
+	buf_free(&b);
+	return rc;
+}
+
+static void
+remove_file(const char *dir, const char *name)
+{
+	char *path = join(dir, name);
+
+	unlink(path);
+	free(path);
+}
+
+/* ROOT/logs/run/run_tTIME_nNAME_idID_rd into b, without the random part.  Name and id come from a server: they may be no path. */
+static int
+name_run(struct buf *b, const char *root, const struct json *task, int64_t wall, struct err *e)
+{
+	const struct json *id = json_gets(task, "task_id"), *name = json_gets(task, "task_name");
+	bool named = name && name->type != JSON_NULL;
+	time_t t = (time_t)(wall / 1000000);
+	struct tm tm = {.tm_mday = 1};
+	char date[40], cwd[4096];
+
+	if (!id || id->type != JSON_STR || !name_valid((struct str){id->s, id->len}))
+		return err_set(e, EINVAL, "run directory: the server gave a task without a proper task_id");
+	if (named && (name->type != JSON_STR || !name_valid((struct str){name->s, name->len})))
+		return err_set(e, EINVAL, "run directory: task %s: its name is no [a-zA-Z0-9_-]{1,100}; rename it", id->s);
+	if (*root != '/') {
+		if (!getcwd(cwd, sizeof cwd))
+			return err_set(e, errno, "working directory: %s", strerror(errno));
+		buf_printf(b, "%s/", cwd);
+	}
+	tzset();   /* localtime_r need not */
+	localtime_r(&t, &tm);
+	strftime(date, sizeof date, "%Y-%m-%d-%H-%M-%S", &tm);
+	buf_printf(b, "%s/logs/run/run_t%s_n%s_id%s_rd", root, date, named ? name->s : "None", id->s);
+	return 0;
+}
+
+/* Makes the directory that b begins to name, and its parents where this is the first run. */
+static int
+make_dir(struct buf *b, struct err *e)
+{
+	size_t len = b->len;
+	unsigned char r[4];
+
+	for (int i = 0; i < TRIES; i++) {
+		sys_random(r, sizeof r);
+		b->len = len;
+		buf_printf(b, "%02x%02x%02x%02x", r[0], r[1], r[2], r[3]);
+		if (!mkdir(b->p, 0700))
+			return 0;
+		if (errno == ENOENT)
+			return sys_mkdirs(b->p, 0700, e);
+		if (errno != EEXIST)
+			break;
+	}
+	return err_set(e, errno, "%s: %s", b->p, strerror(errno));
+}
+
+static int
+open_log(struct rundir *d, struct err *e)
+{
+	char *path = join(d->path, "run.log");
+	int rc = 0;
+
+	d->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0600);
+	if (d->log < 0)
+		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
+	else
+		sys_cloexec(d->log);
+	free(path);
+	return rc;
+}
+
+int
+rundir_make(struct rundir *d, const char *root, const struct json *task, int64_t wall, struct err *e)
+{
+	struct buf b = {0};
+
+	*d = (struct rundir){.log = -1};
+	if (name_run(&b, root, task, wall, e) < 0 || make_dir(&b, e) < 0) {
+		buf_free(&b);
+		return -1;
+	}
+	d->path = b.p;
+	if (put_json(d->path, "task_info.json", task, e) < 0)
+		goto undo_dir;
+	if (open_log(d, e) < 0)
+		goto undo_info;
+	if (put_file(d->path, "heartbeat.lock", NULL, 0, e) < 0)
+		goto undo_log;
+	return 0;
+undo_log:
+	close(d->log);
+	remove_file(d->path, "run.log");
+undo_info:
+	remove_file(d->path, "task_info.json");
+undo_dir:
+	rmdir(d->path);
+	free(d->path);
+	*d = (struct rundir){.log = -1};
+	return -1;
+}
+
+/* Where the filter is (ECMA-48): in text; after ESC; in an escape with intermediate bytes; in a control sequence; in a string (OSC,
+ * DCS and the like).  LAST: that byte was a sequence's last, text follows. */
+enum { TEXT, ESC, INTER, CSI, STRING, LAST };
+
+/* The state after c; TEXT means that c is text.  A byte that cannot be there ends a sequence and stands for itself, a string also
+ * ends with any control character: an unfinished sequence must not swallow the log.  ESC \ , which ends strings, is an escape. */
+static int
+step(int state, unsigned char c)
+{
+	if (c == 0x1b)
+		return ESC;
+	switch (state) {
+	case ESC:
+		if (c == '[')
+			return CSI;
+		if (c && strchr("]PX^_", c))
+			return STRING;
+		/* fall through */
+	case INTER:
+		return c < 0x20 || c > 0x7e ? TEXT : c < 0x30 ? INTER : LAST;
+	case CSI:
+		return c < 0x20 || c > 0x7e ? TEXT : c < 0x40 ? CSI : LAST;
+	case STRING:
+		return c == 7 ? LAST : c < 0x20 ? TEXT : STRING;
+	default:
+		return TEXT;
+	}
+}
+
+/* What is text of p's n bytes, to out; the number of bytes. */
+static size_t
+filter(char *state, const char *p, size_t n, char *out)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		*state = (char)step(*state, (unsigned char)p[i]);
+		if (*state == TEXT)
+			out[len++] = p[i];
+	}
+	return len;
+}
+
+/* A full disk costs the log, not the run; that is said once. */
+static void
+append(struct rundir *d, const char *p, size_t n)
+{
+	if (!n || !sys_write_all(d->log, p, n) || d->said)
+		return;
+	d->said = true;
+	warn("%s/run.log: %s: some of the job's output is missing there; the job goes on", d->path, strerror(errno));
+}
+
+void
+rundir_log(struct rundir *d, const char *p, size_t n)
+{
+	char out[FILTERED];
+
+	if (d->state == TEXT || d->state == LAST) {
+		const char *esc = n ? memchr(p, 0x1b, n) : NULL;
+		size_t plain = esc ? (size_t)(esc - p) : n;
+
+		append(d, p, plain);
+		p += plain;
+		n -= plain;
+	}
+	while (n) {
+		size_t k = n < sizeof out ? n : sizeof out;
+
+		append(d, out, filter(&d->state, p, k, out));
+		p += k;
+		n -= k;
+	}
+}
+
+int
+rundir_put(struct rundir *d, const char *name, const struct json *v, struct err *e)
+{
+	char *path = xprintf("%s/%s.json", d->path, name), *temp = xprintf("%s.json.new", name), *from = join(d->path, temp);
+	int rc = put_json(d->path, temp, v, e);
+
+	if (!rc && rename(from, path) < 0) {
+		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
+		unlink(from);
+	}
+	free(from);
+	free(temp);
+	free(path);
+	return rc;
+}
+
+void
+rundir_close(struct rundir *d)
+{
+	if (!d->path)
+		return;
+	remove_file(d->path, "heartbeat.lock");
+	close(d->log);
+	free(d->path);
+	*d = (struct rundir){.log = -1};
+}
