@@ -15,8 +15,9 @@
 #include <string.h>
 
 enum {
-	EMPTY = 8,                       /* empty lines before a request, for clients that send one after a body */
-	START_LINE = HTTP_TARGET + 64,   /* what surrounds the target is short */
+	EMPTY = 8,                       /* empty lines before a message, for peers that send one after a body */
+	METHOD = 32,                     /* longer than any that is known */
+	START_LINE = METHOD + HTTP_TARGET + 16,
 	CHUNK_LINE = 256                 /* a size and its extensions: no more waste than that a chunk */
 };
 
@@ -39,7 +40,7 @@ enum { TOKEN = 1, TEXT = 2, TARGET = 4, HOST = 8, UNRESERVED = 16 };
 static const unsigned char class[256] = {
 	 0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0,
 	 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
-	 2, 15,  6,  3, 15, 15, 15, 15, 14, 14, 15, 15, 14, 31, 31,  6,
+	 2, 15,  6,  3, 15, 15, 15, 15, 14, 14, 15, 15,  6, 31, 31,  6,
 	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 14, 14,  6, 14,  6,  6,
 	 6, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31,
 	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 14,  6, 14,  7, 31,
@@ -92,7 +93,7 @@ digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 16;
 }
 
-/* The digits that s begins with, how many, and their value; INT64_MAX for all that is more. */
+/* The digits that s begins with, how many, and their value; INT64_MAX for what is as much or more. */
 static size_t
 number(struct str s, int base, int64_t *v)
 {
@@ -164,7 +165,11 @@ next_line(struct http *h, const struct input *in, struct str *line, struct err *
 
 	if (!lf) {
 		h->scan = end;
-		return end == max ? refuse(e, limit[h->state].code, limit[h->state].why) : HTTP_MORE;
+		if (end < max)
+			return HTTP_MORE;
+		if (h->state == START && !memchr(in->p, ' ', METHOD + 1))
+			return refuse(e, 400, "the first line is none of HTTP");
+		return refuse(e, limit[h->state].code, limit[h->state].why);
 	}
 	h->scan = (size_t)(lf - in->p) + 1;
 	h->left = h->scan;
@@ -205,7 +210,7 @@ request_line(struct http *h, struct str line, struct err *e)
 {
 	size_t m = run(line, 0, TOKEN), t = run(line, m + 1, TARGET);
 
-	if (!m || t >= line.n || t == m + 1 || line.p[m] != ' ' || line.p[t] != ' ')
+	if (!m || m > METHOD || t >= line.n || t == m + 1 || line.p[m] != ' ' || line.p[t] != ' ')
 		return refuse(e, 400, "the request line is not METHOD TARGET VERSION");
 	h->method = (struct str){line.p, m};
 	h->target = (struct str){line.p + m + 1, t - m - 1};
@@ -279,7 +284,7 @@ see_length(struct framing *f, struct str value)
 	int64_t n;
 
 	while (element(&value, &x)) {
-		if (number(x, 10, &n) != x.n || !x.n || (f->sized && n != f->size))
+		if (number(x, 10, &n) != x.n || !x.n || n == INT64_MAX || (f->sized && n != f->size))
 			f->wrong = "Content-Length is not one number";
 		f->sized = true;
 		f->size = n;
@@ -316,7 +321,7 @@ static void
 see_host(struct framing *f, struct str value)
 {
 	f->hosts++;
-	f->odd_host |= run(value, 0, HOST) != value.n;
+	f->odd_host |= !value.n || run(value, 0, HOST) != value.n;
 }
 
 static void
@@ -357,7 +362,7 @@ bodiless(const struct http *h)
 static bool
 too_large(const struct http *h, int64_t size, uint64_t before)
 {
-	return size == INT64_MAX || (h->max_body && (uint64_t)size > (uint64_t)h->max_body - before);
+	return h->max_body && (uint64_t)size > (uint64_t)h->max_body - before;
 }
 
 /* The body's length, by the rules of RFC 9112, 6.3. */
@@ -410,9 +415,9 @@ at_start(struct http *h, struct input *in, struct str *data, struct err *e)
 	(void)data;
 	if (ev != GO)
 		return ev;
-	if (!line.n && !h->response) {
+	if (!line.n) {
 		take_lines(h, in);
-		return h->total++ < EMPTY ? GO : refuse(e, 400, "empty lines instead of a request");
+		return h->total++ < EMPTY ? GO : refuse(e, 400, "empty lines instead of a message");
 	}
 	h->nfield = 0;
 	h->total = 0;
@@ -520,7 +525,7 @@ at_size(struct http *h, struct input *in, struct str *data, struct err *e)
 	if (ev != GO)
 		return ev;
 	n = number(line, 16, &size);
-	if (!n || !extensions_fit((struct str){line.p + n, line.n - n}))
+	if (!n || size == INT64_MAX || !extensions_fit((struct str){line.p + n, line.n - n}))
 		return refuse(e, 400, "a chunk's size is not a hexadecimal number");
 	if (too_large(h, size, h->total))
 		return refuse(e, 413, "the body is too large");
