@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The directory of one run (SPEC 4): ROOT/logs/run/run_tTIME_nNAME_idID_rdHEX/ with task_info.json, run.log, heartbeat.lock (empty;
- * there while the run lives) and, in the end, status.json and summary.json.  Directories are 0700, files 0600; JSON is indented by
- * four, ASCII, without a last newline, as the reference writes it.  Nothing is synced: what counts is at the server.
+ * The directory of one run (SPEC 4): ROOT/logs/run/run_tTIME_nNAME_idID_rdHEX/ with task_info.json, run.log, heartbeat.lock
+ * (empty; there while the run lives) and, in the end, status.json and summary.json.  Directories are 0700, files 0600; JSON is
+ * indented by four, ASCII, without a last newline, as the reference writes it.  Nothing is synced: what counts is at the server.
  */
 #include "worker.h"
 
@@ -160,8 +160,8 @@ undo_dir:
 	return -1;
 }
 
-/* Where the filter is (ECMA-48): in text; after ESC; in an escape with intermediate bytes; in a control sequence; in a string (OSC,
- * DCS and the like).  LAST: that byte was a sequence's last, text follows. */
+/* Where the filter is (ECMA-48): in text; after ESC; in an escape with intermediate bytes; in a control sequence; in a string
+ * (OSC, DCS and the like).  LAST: that byte was a sequence's last, text follows. */
 enum { TEXT, ESC, INTER, CSI, STRING, LAST };
 
 /* The state after c; TEXT means that c is text.  A byte that cannot be there ends a sequence and stands for itself, a string also
