@@ -176,8 +176,8 @@ same(const char *name, int kind, struct str in, size_t first, size_t piece, cons
 	struct feeder f;
 
 	play(&f, kind, in, first, piece);
-	check(!strcmp(f.out.p, want), "%s, cut at %d, then each %d: got\n%.2000s\ninstead of\n%.2000s", name, (int)first, (int)piece,
-	    f.out.p, want);
+	check(!strcmp(f.out.p, want), "%s, cut at %d, then each %d: got\n%.2000s\ninstead of\n%.2000s", name, (int)first,
+	    (int)piece, f.out.p, want);
 	feeder_free(&f);
 }
 
@@ -224,6 +224,9 @@ static const struct row good[] = {
 	{REQUEST, "GET / HTTP/1.0\r\nConnection: Keep-Alive, close\r\n\r\n",
 	 "GET / 1.0 0 close\nConnection=Keep-Alive, close\n|end\n|eof\n"},
 	{REQUEST, GET1 "Connection: x ,\tClose\t \r\n\r\n", "GET / 1.1 0 close\nHost=h\nConnection=x ,\tClose\n|end\n|eof\n"},
+	{REQUEST, GET1 "Connection: close, x\r\nConnection: y\r\n\r\n",
+	 "GET / 1.1 0 close\nHost=h\nConnection=close, x\nConnection=y\n|end\n|eof\n"},
+	{REQUEST, "GET / HTTP/1.0\r\nConnection: keep-alive, x\r\n\r\n", "GET / 1.0 0\nConnection=keep-alive, x\n|end\n|eof\n"},
 	{REQUEST, GET1 "Connection: closed, xclose, clos\r\n\r\n",
 	 "GET / 1.1 0\nHost=h\nConnection=closed, xclose, clos\n|end\n|eof\n"},
 	{REQUEST, GET1 "Connection: a\r\nconnection: close\r\n\r\n",
@@ -238,6 +241,8 @@ static const struct row good[] = {
 	{REQUEST, "OPTIONS * HTTP/1.1\r\n" HOST1 "\r\n", "OPTIONS * 1.1 0\nHost=h\n|end\n|eof\n"},
 	{REQUEST, "GET http://h:80/a HTTP/1.1\r\n" HOST1 "\r\n", "GET http://h:80/a 1.1 0\nHost=h\n|end\n|eof\n"},
 	{REQUEST, "GET HTTPS://h HTTP/1.1\r\n" HOST1 "\r\n", "GET HTTPS://h 1.1 0\nHost=h\n|end\n|eof\n"},
+	{REQUEST, "ABCDEFGHIJKLMNOPQRSTUVWXYZ123456 / HTTP/1.1\r\n" HOST1 "\r\n",
+	 "ABCDEFGHIJKLMNOPQRSTUVWXYZ123456 / 1.1 0\nHost=h\n|end\n|eof\n"},
 	{REQUEST, "CONNECT h:443 HTTP/1.1\r\n" HOST1 "\r\n", "CONNECT h:443 1.1 0\nHost=h\n|end\n|eof\n"},
 	{REQUEST, "GET / HTTP/1.1\r\nHost: [::1]:9321\r\n\r\n", "GET / 1.1 0\nHost=[::1]:9321\n|end\n|eof\n"},
 	{REQUEST, "GET / HTTP/1.1\r\nHost: a-b.c_d~%41:1\r\n\r\n", "GET / 1.1 0\nHost=a-b.c_d~%41:1\n|end\n|eof\n"},
@@ -265,6 +270,8 @@ static const struct row good[] = {
 	{REQUEST, POST1 "Expect: 100-continue\r\n\r\n", "POST /x 1.1 0\nHost=h\nExpect=100-continue\n|end\n|eof\n"},
 	{REQUEST, POST1 "Content-Length: 1\r\nExpect: 100-continued\r\n\r\na",
 	 "POST /x 1.1 1\nHost=h\nContent-Length=1\nExpect=100-continued\na|end\n|eof\n"},
+	{REQUEST, POST1 "Content-Length: 1\r\nExpect: 100-continue\r\nExpect: x\r\n\r\na",
+	 "POST /x 1.1 1 expect\nHost=h\nContent-Length=1\nExpect=100-continue\nExpect=x\na|end\n|eof\n"},
 	{REQUEST, "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\na",
 	 "POST / 1.0 1 close\nContent-Length=1\nExpect=100-continue\na|end\n|eof\n"},
 	/* chunks */
@@ -272,15 +279,19 @@ static const struct row good[] = {
 	{REQUEST, CHUNKED "0\r\n\r\n", TOLD "|end\n|eof\n"},
 	{REQUEST, CHUNKED "5\r\nhello\r\n0\r\n\r\n", TOLD "hello|end\n|eof\n"},
 	{REQUEST, CHUNKED "00A\r\n0123456789\r\n0000a\r\nabcdefghij\r\n000\r\n\r\n", TOLD "0123456789abcdefghij|end\n|eof\n"},
-	{REQUEST, CHUNKED "2;a\r\n\r\n\r\n1 ; b = c;d=\"e;\\\"\\\\ \tf\x80\"\t;g\r\nx\r\n0;z=\"\"\r\n\r\n", TOLD "\r\nx|end\n|eof\n"},
+	{REQUEST, CHUNKED "2;a\r\n\r\n\r\n1 ; b = c;d=\"e;\\\"\\\\ \tf\x80\"\t;g\r\nx\r\n0;z=\"\"\r\n\r\n",
+	 TOLD "\r\nx|end\n|eof\n"},
 	{REQUEST, CHUNKED "1\r\nx\r\n0\r\nContent-Length: 7\r\nTrailer: y\r\n\r\n" GET1 "\r\n",
+	 TOLD "x|end\nGET / 1.1 0\nHost=h\n|end\n|eof\n"},
+	{REQUEST, CHUNKED "1;a=!;b=%\r\nx\r\n0\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\na:\r\n\r\n\r\n" GET1 "\r\n",
 	 TOLD "x|end\nGET / 1.1 0\nHost=h\n|end\n|eof\n"},
 	{REQUEST | SMALL, CHUNKED "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n", TOLD "helloworld|end\n|eof\n"},
 	{REQUEST, POST1 "transfer-encoding:\tCHUNKED \r\n\r\n0\r\n\r\n",
 	 "POST /x 1.1 -1\nHost=h\ntransfer-encoding=CHUNKED\n|end\n|eof\n"},
 	/* pipelining */
 	{REQUEST, GET1 "\r\n" POST1 "Content-Length: 3\r\n\r\nabc" CHUNKED "1\r\nx\r\n0\r\n\r\n" GET1 "\r\n",
-	 "GET / 1.1 0\nHost=h\n|end\nPOST /x 1.1 3\nHost=h\nContent-Length=3\nabc|end\n" TOLD "x|end\nGET / 1.1 0\nHost=h\n|end\n|eof\n"},
+	 "GET / 1.1 0\nHost=h\n|end\nPOST /x 1.1 3\nHost=h\nContent-Length=3\nabc|end\n" TOLD
+	 "x|end\nGET / 1.1 0\nHost=h\n|end\n|eof\n"},
 	/* the stream ends too early */
 	{REQUEST, "G", "|eof, bad\n"},
 	{REQUEST, "\r", "|eof, bad\n"},
@@ -311,7 +322,8 @@ static const struct row good[] = {
 	{RESPONSE, "HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n", "204 1.1 0\nContent-Length=9\n|end\n|eof\n"},
 	{RESPONSE, "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
 	 "304 1.1 0\nTransfer-Encoding=chunked\n|end\n|eof\n"},
-	{HEAD_ANSWER | SMALL, OK1 "Content-Length: 99\r\n\r\n" OK1 "\r\n", "200 1.1 0\nContent-Length=99\n|end\n200 1.1 0\n|end\n|eof\n"},
+	{HEAD_ANSWER | SMALL, OK1 "Content-Length: 99\r\n\r\n" OK1 "\r\n",
+	 "200 1.1 0\nContent-Length=99\n|end\n200 1.1 0\n|end\n|eof\n"},
 	{RESPONSE, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nContent-Length: 4\r\n\r\n" OK1
 	 "Content-Length: 1\r\n\r\nx", "200 1.1 1\nContent-Length=1\nx|end\n|eof\n"},
 	{RESPONSE, "HTTP/1.1 100 Continue\r\n\r\n", "|eof\n"},
@@ -363,6 +375,8 @@ static const struct row bad[] = {
 	{REQUEST, "GET ftp://a/ HTTP/1.1\r\n", "400"},
 	{REQUEST, "GET http:// HTTP/1.1\r\n", "400"},
 	{REQUEST, "GET https:/ HTTP/1.1\r\n", "400"},
+	{REQUEST, "CONNECT  HTTP/1.1\r\n", "400"},
+	{REQUEST, "CONNECT #h HTTP/1.1\r\n", "400"},
 	{REQUEST, "G(T / HTTP/1.1\r\n", "400"},
 	{REQUEST, "G\xc9T / HTTP/1.1\r\n", "400"},
 	{REQUEST, "/ HTTP/1.1\r\n", "400"},
@@ -373,6 +387,8 @@ static const struct row bad[] = {
 	{REQUEST, "GET / HTTP/2.0\r\n", "505"},
 	{REQUEST, "GET / HTTP/0.9\r\n", "505"},
 	{REQUEST, "GET / HTTP/0.1\r\n", "505"},
+	{REQUEST, "GET / HTTP/9.1\r\n", "505"},
+	{REQUEST, "GET / HTTP/1.9\r\n", "505"},
 	{REQUEST, "PRI * HTTP/2.0\r\n", "505"},
 	{REQUEST, "GET / HTTP/1\r\n", "400"},
 	{REQUEST, "GET / HTTP/1.\r\n", "400"},
@@ -475,6 +491,7 @@ static const struct row bad[] = {
 	{REQUEST, POST1 "Transfer-Encoding:\r\n chunked\r\n\r\n", "400"},
 	{REQUEST, POST1 "Transfer-Encoding : chunked\r\n\r\n", "400"},
 	{REQUEST, POST1 "Transfer-Encoding: gzip\r\n\r\n", "501"},
+	{REQUEST, POST1 "Transfer-Encoding: gz!p\r\n\r\n", "501"},
 	{REQUEST, POST1 "Transfer-Encoding: identity\r\n\r\n", "501"},
 	{REQUEST, POST1 "Transfer-Encoding: xchunked\r\n\r\n", "501"},
 	{REQUEST, POST1 "Transfer-Encoding: chunkedchunked\r\n\r\n", "501"},
@@ -499,6 +516,7 @@ static const struct row bad[] = {
 	{REQUEST, CHUNKED "1;=a\r\n", TOLD "|bad 400\n"},
 	{REQUEST, CHUNKED "1;a=b c\r\n", TOLD "|bad 400\n"},
 	{REQUEST, CHUNKED "1;[a]=b\r\n", TOLD "|bad 400\n"},
+	{REQUEST, CHUNKED "1;a=[b\"\r\n", TOLD "|bad 400\n"},
 	{REQUEST, CHUNKED "1;a=\"b\r\n", TOLD "|bad 400\n"},
 	{REQUEST, CHUNKED "1;a=\"b\\\r\n", TOLD "|bad 400\n"},
 	{REQUEST, CHUNKED "1;a=\"b\\\"\r\n", TOLD "|bad 400\n"},
@@ -657,7 +675,9 @@ test_target(void)
 	static const struct {
 		size_t n;
 		const char *want;
-	} rows[] = {{HTTP_TARGET, "GET /xxx"}, {HTTP_TARGET + 1, "|bad 414"}, {HTTP_TARGET + 100, "|bad 414"}, {200000, "|bad 414"}};
+	} rows[] = {
+		{HTTP_TARGET, "GET /xxx"}, {HTTP_TARGET + 1, "|bad 414"}, {HTTP_TARGET + 100, "|bad 414"}, {200000, "|bad 414"},
+	};
 	struct buf b = {0};
 
 	for (size_t i = 0; i < LEN(rows); i++) {
@@ -673,6 +693,17 @@ test_target(void)
 	limit("an endless method", &b, "|bad 400");
 	buf_adds(&b, " / HTTP/1.1\r\n\r\n");
 	limit("a long method", &b, "|bad 400");
+	for (size_t n = METHOD - 1; n < METHOD + 3; n++) {
+		buf_clear(&b);
+		fill(&b, n);
+		buf_adds(&b, " /");
+		fill(&b, HTTP_TARGET - 1);
+		buf_adds(&b, " HTTP/1.1\r\n" HOST1 "\r\n");
+		limit("the longest line", &b, n <= METHOD ? "xxx" : "|bad 400");
+		b.len = n + 2;
+		fill(&b, 10000);
+		limit("too long a line", &b, n <= METHOD ? "|bad 414" : "|bad 400");
+	}
 	buf_free(&b);
 }
 
@@ -722,6 +753,7 @@ test_field_count(void)
 		const char *want;
 	} rows[] = {
 		{GET1, HTTP_FIELDS - 1, "GET / 1.1 0\nHost=h\na=b\n"},
+		{"\r\n\r\n\r\n" GET1, HTTP_FIELDS - 1, "GET / 1.1 0\nHost=h\na=b\n"},
 		{GET1, HTTP_FIELDS, "|bad 431\n"},
 		{GET1, 2000, "|bad 431\n"},
 		{CHUNKED "0\r\n", HTTP_FIELDS, TOLD "|end\n"},
@@ -776,7 +808,7 @@ test_any_body(void)
 	h.max_body = 0;
 	check(http_next(&h, in, n, &used, &data, &e) == HTTP_HEADERS && h.length == INT64_MAX - 1 && used == n - 1, "any length");
 	check(http_next(&h, in + used, 1, &used, &data, &e) == HTTP_DATA && data.n == 1 && used == 1, "the first byte of many");
-	check(http_next(&h, NULL, 0, &used, &data, &e) == HTTP_MORE && !used, "no bytes");
+	check(http_next(&h, NULL, 0, &used, &data, &e) == HTTP_MORE && !used && !data.n, "no bytes");
 	http_init(&h, true);
 	h.max_body = 0;
 	n = strlen(chunked);
@@ -800,6 +832,16 @@ test_refused(void)
 	check(http_next(&h, in, strlen(in), &used, &data, &again) == HTTP_BAD && again.code == 400 && !used, "refused again");
 	check(http_eof(&h, &end) == HTTP_BAD && end.code == 400, "refused at the end");
 	check(http_eof(&h, NULL) == HTTP_BAD, "without an err");
+	http_init(&h, false);
+	e = again = (struct err){0};
+	in = CHUNKED;
+	check(http_next(&h, in, strlen(in), &used, &data, &e) == HTTP_HEADERS, "chunks");
+	check(http_next(&h, "1000001\r\n", 9, &used, &data, &e) == HTTP_BAD && e.code == 413, "too large a chunk");
+	check(http_next(&h, "1000001\r\n0\r\n\r\n", 14, &used, &data, &again) == HTTP_BAD && again.code == 400, "what follows");
+	http_init(&h, false);
+	e = again = (struct err){0};
+	check(http_next(&h, "GET / HT", 8, &used, &data, &e) == HTTP_MORE && http_eof(&h, &e) == HTTP_BAD, "broken off");
+	check(http_next(&h, "GET / HTTP/1.0\r\n\r\n", 18, &used, &data, &again) == HTTP_BAD, "more after the end");
 }
 
 /* An end that was not fetched yet is fetched by http_eof. */
@@ -816,6 +858,12 @@ test_eof(void)
 	check(http_next(&h, in, strlen(in), &used, &data, &e) == HTTP_HEADERS && used == strlen(in), "a head");
 	check(http_eof(&h, &e) == HTTP_END && http_eof(&h, &e) == HTTP_MORE, "its end, and nothing");
 	check(http_next(&h, in, strlen(in), &used, &data, &e) == HTTP_HEADERS, "the next one");
+	http_init(&h, true);
+	in = OK1 "\r\n0123456789";
+	check(http_next(&h, in, strlen(in), &used, &data, &e) == HTTP_HEADERS, "a head");
+	check(http_next(&h, in + used, 10, &used, &data, &e) == HTTP_DATA && data.n == 10, "its body");
+	check(http_eof(&h, &e) == HTTP_END && http_eof(&h, &e) == HTTP_MORE, "ended by the end of the stream");
+	check(http_next(&h, "\r\n" OK1 "\r\n", 21, &used, &data, &e) == HTTP_HEADERS && h.status == 200, "as after http_init");
 }
 
 /* ---- work ---- */
@@ -835,7 +883,12 @@ linear(const char *name, const struct buf *b)
 	while (n < b->len && ev == HTTP_MORE)
 		ev = http_next(&h, b->p, ++n, &used, &data, &e);
 	check(ev == HTTP_HEADERS && used == b->len && n == used, "%s: not understood", name);
-	check(searched <= 2 * b->len + 100, "%s: %d bytes were searched for %d", name, (int)searched, (int)b->len);
+	check(searched >= b->len && searched <= 2 * b->len + 100, "%s: %d bytes were searched for %d", name, (int)searched,
+	    (int)b->len);
+	http_init(&h, false);
+	searched = 0;
+	ev = http_next(&h, b->p, b->len, &used, &data, &e);
+	check(ev == HTTP_HEADERS && searched <= b->len + 100, "%s: in one piece it is read twice", name);
 }
 
 static void
@@ -892,8 +945,8 @@ cut_at_random(const char *name, int kind, const struct buf *in, int round)
 		at += n;
 	}
 	feed_eof(&f);
-	check(whole.out.len == f.out.len && !memcmp(whole.out.p, f.out.p, f.out.len) && !strstr(f.out.p, "ASTRAY"), "%s, round %d: whole\n%s\ncut\n%s", name, round,
-	    whole.out.p, f.out.p);
+	check(whole.out.len == f.out.len && !memcmp(whole.out.p, f.out.p, f.out.len) && !strstr(f.out.p, "ASTRAY"),
+	    "%s, round %d: whole\n%s\ncut\n%s", name, round, whole.out.p, f.out.p);
 	feeder_free(&whole);
 	feeder_free(&f);
 }
@@ -902,8 +955,8 @@ static void
 mutate(struct buf *b)
 {
 	static const char *const bits[] = {
-		"\r\n", "\r", "\n", " ", "\t", ":", ",", ";", "0", "1", "a", "\r\n\r\n", "Content-Length: 3\r\n", "chunked", "\"", "\x80",
-		"Transfer-Encoding: chunked\r\n", HOST1, "HTTP/1.1", "\x01", "%", "GET / HTTP/1.1\r\n",
+		"\r\n", "\r", "\n", " ", "\t", ":", ",", ";", "0", "1", "a", "\r\n\r\n", "\"", "\x80", "\x01", "%", "chunked",
+		"Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", HOST1, "HTTP/1.1", "GET / HTTP/1.1\r\n",
 	};
 	size_t i = chance(b->len + 1), cut = chance(4) ? 0 : chance(6);
 	const char *bit = chance(5) ? bits[chance(LEN(bits))] : "";
@@ -993,6 +1046,8 @@ test_get(void)
 	http_init(&h, false);
 	check(!http_get(&h, "Host"), "no field before a head");
 	check(http_next(&h, in, strlen(in), &used, &data, &e) == HTTP_HEADERS, "a head");
+	s = http_get(&h, "host");
+	check(s && str_is(*s, "h"), "the first field");
 	s = http_get(&h, "x-A");
 	check(s && str_is(*s, "1"), "the first one");
 	s = http_get(&h, "EMPTY");
@@ -1009,15 +1064,19 @@ test_reason(void)
 		int status;
 		const char *text;
 	} rows[] = {
-		{200, "OK"}, {201, "Created"}, {204, "No Content"}, {307, "Temporary Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"},
-		{404, "Not Found"}, {405, "Method Not Allowed"}, {409, "Conflict"}, {413, "Content Too Large"}, {414, "URI Too Long"},
-		{422, "Unprocessable Content"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-		{501, "Not Implemented"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
+		{100, "Continue"}, {200, "OK"}, {201, "Created"}, {204, "No Content"}, {307, "Temporary Redirect"},
+		{400, "Bad Request"}, {401, "Unauthorized"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {409, "Conflict"},
+		{413, "Content Too Large"}, {414, "URI Too Long"}, {422, "Unprocessable Content"},
+		{431, "Request Header Fields Too Large"}, {500, "Internal Server Error"}, {501, "Not Implemented"},
+		{503, "Service Unavailable"}, {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
 		{299, "Unknown"}, {0, "Unknown"}, {-1, "Unknown"},
 	};
 
-	for (size_t i = 0; i < LEN(rows); i++)
-		check(!strcmp(http_reason(rows[i].status), rows[i].text), "%d is %s", rows[i].status, http_reason(rows[i].status));
+	for (size_t i = 0; i < LEN(rows); i++) {
+		const char *got = http_reason(rows[i].status);
+
+		check(!strcmp(got, rows[i].text), "%d is %s", rows[i].status, got);
+	}
 }
 
 static void
@@ -1028,8 +1087,10 @@ test_unescape(void)
 		bool plus;
 		const char *want;      /* NULL: refused */
 	} rows[] = {
-		{"", false, ""}, {"abc", false, "abc"}, {"a+b", false, "a+b"}, {"a+b", true, "a b"}, {"%41%62%c3%A9", false, "Ab\xc3\xa9"},
-		{"%2B+%2b", true, "+ +"}, {"%25%32%35", false, "%25"}, {"%ff", false, "\xff"}, {"%", false, NULL}, {"%4", false, NULL},
+		{"", false, ""}, {"abc", false, "abc"}, {"a+b", false, "a+b"}, {"a+b", true, "a b"},
+		{"%41%62%c3%A9", false, "Ab\xc3\xa9"},
+		{"%2B+%2b", true, "+ +"}, {"%25%32%35", false, "%25"}, {"%ff", false, "\xff"},
+		{"%", false, NULL}, {"%4", false, NULL},
 		{"abc%", false, NULL}, {"abc%a", false, NULL}, {"%4g", false, NULL}, {"%g4", false, NULL}, {"%%41", false, NULL},
 		{"% 4", false, NULL}, {"%-1", false, NULL}, {"%+1", true, NULL}, {"%u0041", false, NULL},
 	};
@@ -1045,8 +1106,8 @@ test_unescape(void)
 		buf_adds(&b, "x");
 		rc = http_unescape(&b, (struct str){copy, in.n}, rows[i].plus);
 		check(rc == (rows[i].want ? 0 : -1), "unescape, row %d gives %d", (int)i, rc);
-		check(b.p[0] == 'x' && !strcmp(b.p + 1, rows[i].want ? rows[i].want : "") && b.len == strlen(b.p), "unescape, row %d: %s",
-		    (int)i, b.p);
+		check(b.p[0] == 'x' && !strcmp(b.p + 1, rows[i].want ? rows[i].want : "") && b.len == strlen(b.p),
+		    "unescape, row %d: %s", (int)i, b.p);
 		buf_free(&b);
 		free(copy);
 	}
@@ -1070,6 +1131,7 @@ test_escape(void)
 	buf_free(&escaped);
 	buf_free(&back);
 	back = (struct buf){0};
+	check(!http_unescape(&back, (struct str){0}, false) && back.p && !back.len && !back.p[0], "nothing");
 	check(!http_unescape(&back, (struct str){"%00a", 4}, false) && back.len == 2 && !memcmp(back.p, "\0a", 3), "a zero byte");
 	buf_free(&back);
 }
@@ -1080,7 +1142,8 @@ test_query(void)
 	static const struct {
 		const char *in, *want;
 	} rows[] = {
-		{"", ""}, {"a=b", "[a|b]"}, {"a=b&c=d", "[a|b][c|d]"}, {"a", "[a|]"}, {"a=", "[a|]"}, {"=b", "[|b]"}, {"=", "[|]"},
+		{"", ""}, {"a=b", "[a|b]"}, {"a=b&c=d", "[a|b][c|d]"}, {"a", "[a|]"}, {"a=", "[a|]"}, {"=b", "[|b]"},
+		{"=", "[|]"},
 		{"&", ""}, {"&&a=1&&b=2&", "[a|1][b|2]"}, {"a=b=c", "[a|b=c]"}, {"a;b=c", "[a;b|c]"}, {"a=1&a=2", "[a|1][a|2]"},
 		{"a%3D=%26&+=+", "[a%3D|%26][+|+]"}, {"a&b", "[a|][b|]"},
 	};
