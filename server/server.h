@@ -7,7 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, match, queue, show, journal, auth, field, api, conn, claim, serve.
+ * Order of use: tree, regex, match, queue, show, journal, auth, field, api, conn, claim, serve.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -64,6 +64,17 @@ struct need *need_new(const struct json *required, struct err *e);
 void need_free(struct need *n);
 bool need_any(const struct need *n);                        /* every shape will do */
 bool need_test(const struct need *n, const struct shape *s);
+
+/* ---- regex.c: regular expressions in linear time (SPEC 2), pure ----------------------------------------------- */
+
+/* Perl's syntax without what is no regular language; see regex.c.  Text and pattern are UTF-8, characters are code points. */
+struct regex;
+/* options: any of i m s x.  NULL with err (400), pos the byte of the pattern that is wrong.  Owned. */
+struct regex *regex_new(struct str pattern, struct str options, struct err *e);
+void regex_free(struct regex *r);
+/* Whether it matches somewhere in text.  Time is that of the text times that of the pattern, whatever they are; memory that of the
+ * pattern.  Uses memory of r: not for two threads. */
+bool regex_test(struct regex *r, struct str text);
 
 /* ---- match.c: filters (SPEC 2) over JSON values, pure ------------------------------------------------------ */
 
