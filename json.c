@@ -309,7 +309,6 @@ replace(struct json *obj, struct json *old, struct json *prev, struct json *v)
 	*(prev ? &prev->next : &obj->head) = v ? v : next;
 	if (!next)
 		obj->tail = before;
-	old->next = NULL;
 }
 
 struct json *
@@ -1042,8 +1041,7 @@ put_line(struct buf *b, int flags, int depth)
 	buf_reserve(b, n + 1);
 	buf_addc(b, '\n');
 	memset(b->p + b->len, ' ', n);
-	b->len += n;
-	b->p[b->len] = 0;
+	b->len += n;   /* the final 0 comes with what is always added behind it */
 }
 
 static void

@@ -788,13 +788,23 @@ test_large(void)
 	}
 }
 
+static size_t
+chunks_of(const struct json_doc *d)
+{
+	size_t n = 0;
+
+	for (const struct chunk *c = d->arena->chunk; c; c = c->next)
+		n++;
+	return n;
+}
+
 /* Memory is linear in the text, and texts of every length fit where they are put. */
 static void
 test_memory(void)
 {
 	struct buf b = {0};
 	struct json_doc *d;
-	size_t n = 0, chunks = 0;
+	size_t n = 0, chunks;
 	bool fine = true;
 
 	buf_addc(&b, '[');
@@ -813,10 +823,38 @@ test_memory(void)
 			fine = fine && v->s[i] == (char)('a' + i % 26);
 	}
 	check(d && fine && n == 3000, "texts of every length");
-	for (struct chunk *c = d ? d->arena->chunk : NULL; c; c = c->next)
-		chunks++;
+	chunks = d ? chunks_of(d) : 0;
 	check(chunks > 10 && chunks < b.len / CHUNK_MAX * 2 + 16, "%lu chunks for %lu bytes", (unsigned long)chunks,
 	    (unsigned long)b.len);
+	json_free(d);
+	buf_free(&b);
+}
+
+/* Chunks grow where a document does, and what escapes took too much is given back. */
+static void
+test_chunks(void)
+{
+	struct json_doc *d = json_new();
+	struct buf b = {0};
+
+	check(!chunks_of(d), "a new document is one allocation");
+	d->root = json_mkarr(d);
+	for (int i = 0; i < 10000; i++)
+		json_push(d->root, json_mkint(d, i + 1000));
+	check(chunks_of(d) > 8 && chunks_of(d) < 10000 * (sizeof(struct json) + 16) / CHUNK_MAX + 16, "%lu chunks",
+	    (unsigned long)chunks_of(d));
+	json_free(d);
+	buf_addc(&b, '[');
+	for (int i = 0; i < 1000; i++) {
+		buf_adds(&b, i ? ",\"" : "\"");
+		for (int k = 0; k < 500; k++)
+			buf_adds(&b, "\\u0061");
+		buf_addc(&b, '"');
+	}
+	buf_addc(&b, ']');
+	d = json_parse(b.p, b.len, NULL);
+	check(d && d->root->tail->len == 500 && chunks_of(d) < 1000 * 600 / CHUNK_MAX + 4, "escapes: %lu chunks",
+	    (unsigned long)chunks_of(d));
 	json_free(d);
 	buf_free(&b);
 }
@@ -991,6 +1029,7 @@ main(int argc, char **argv)
 	test_changes();
 	test_large();
 	test_memory();
+	test_chunks();
 	if (argc > 1) {
 		corpus_suite(argv[1]);
 		corpus_lines(argv[1], "float_repr.tsv", 21000, row_repr);
