@@ -538,8 +538,7 @@ turns(struct server *s)
 		for (int i = 0; i < s->listeners; i++)
 			if (s->poll[1 + i].revents)
 				take(s, s->listener[i], now);
-		if (s->work <= now.mono || journal_mode(s->journal) != JOURNAL_FINE)
-			s->work = journal_work(s->journal, &s->store, now);
+		s->work = journal_work(s->journal, &s->store, now);
 	}
 }
 
