@@ -6,11 +6,12 @@
 #include "cli.h"
 #include "../worker/worker.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, ETA, TIMEOUT, PTY, STDIN, GRACE, VERBOSE, END,
+	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, ETA, TIMEOUT, PTY, STDIN, GRACE, KEEP, VERBOSE, END,
 	SCRIPT_MAX = 16 << 20
 };
 
@@ -26,6 +27,7 @@ const struct opt loop_opts[] = {
 	[PTY] = {"--[no-]use-pty", OPT_FLAG, NULL, "give the job a terminal of its own, or not", NULL},
 	[STDIN] = {"--stdin", OPT_FLAG, NULL, "the job reads our standard input", NULL},
 	[GRACE] = {"--grace", OPT_DURATION, "SECONDS", "between asking a job to end and killing it", "20"},
+	[KEEP] = {"--keep-lost", OPT_FLAG, NULL, "let a job finish, unreported, whose task was cancelled or given to another", NULL},
 	[VERBOSE] = {"-v --verbose", OPT_FLAG, NULL, "say more on stderr", NULL},
 	[END] = {0}
 };
@@ -57,9 +59,14 @@ check_text(const struct buf *b, const char *from, struct err *e)
 	return 0;
 }
 
-/* Sets argv or text of o; text then stands in b. */
+struct words {
+	char **argv;               /* or NULL: */
+	const char *text;
+};
+
+/* Finds the command; its text then stands in b. */
 static int
-find_command(const struct args *a, struct loop_opts *o, struct buf *b, struct err *e)
+find_command(const struct args *a, struct words *o, struct buf *b, struct err *e)
 {
 	const char *text = a->val[COMMAND].text, *script = a->val[SCRIPT].text;
 	int rc;
@@ -91,6 +98,27 @@ find_command(const struct args *a, struct loop_opts *o, struct buf *b, struct er
 	return rc;
 }
 
+/* The command as a recipe; text keeps what it is made of.  NULL with err, after the place was shown. */
+static struct recipe *
+read_command(const struct args *a, struct buf *text, struct err *e)
+{
+	const char *shell = a->val[EXECUTABLE].given ? a->val[EXECUTABLE].text : NULL;
+	struct words w = {0};
+	struct buf caret = {0};
+	struct err why = {0};
+	struct recipe *r = NULL;
+
+	if (find_command(a, &w, text, e) < 0)
+		return NULL;
+	r = recipe_new(w.argv, w.text, shell, &why, &caret);
+	if (!r) {
+		err_set(e, EXIT_USAGE, "command:%lu:%lu: %s", (unsigned long)why.line, (unsigned long)why.col, why.msg);
+		fwrite(caret.p, 1, caret.len, stderr);
+	}
+	buf_free(&caret);
+	return r;
+}
+
 /* The values that their kinds do not check. */
 static int
 check_values(const struct args *a, struct err *e)
@@ -108,26 +136,29 @@ int
 cmd_loop(struct context *x, struct args *a)
 {
 	struct loop_opts o = {
-		.executable = a->val[EXECUTABLE].given ? a->val[EXECUTABLE].text : NULL, .worker_id = a->val[WORKER].text,
+		.slots = 1, .worker_id = a->val[WORKER].text, .keep_lost = a->val[KEEP].num,
 		.eta_max = a->val[ETA].text, .heartbeat_timeout = a->val[TIMEOUT].real,
 		.pty = a->val[PTY].given ? (int)a->val[PTY].num : -1, .stdin_job = a->val[STDIN].num, .verbose = a->val[VERBOSE].num,
 		.grace = a->val[GRACE].real, .conf = x->conf
 	};
 	struct json_doc *d = json_new();
+	struct recipe *recipe = NULL;
 	struct buf text = {0};
 	struct err e = {0};
 	int rc;
 
-	if (find_command(a, &o, &text, &e) < 0 || check_values(a, &e) < 0 || literal_filter(d, a->val[FILTER].text, &o.filter, &e) < 0) {
+	if (check_values(a, &e) < 0 || literal_filter(d, a->val[FILTER].text, &o.filter, &e) < 0 || !(recipe = read_command(a, &text, &e))) {
 		rc = ask_fail(x, &e);
 		goto out;
 	}
+	o.recipe = recipe;
 	o.client = ask_open(x, true, true, &rc);
 	if (!o.client)
 		goto out;
 	rc = worker_loop(&o);
 	client_close(o.client);
 out:
+	recipe_free(recipe);
 	buf_free(&text);
 	json_free(d);
 	return rc;

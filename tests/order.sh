@@ -5,7 +5,7 @@
 BIN=${BIN:-tests/bin}
 ground='util sys json hash http tmpl date conf net locate wire call client'
 server='server_tree server_regex server_match server_index server_record server_queue server_show server_live server_journal server_auth server_field server_api server_conn server_claim server_serve'
-worker='worker_guard worker_rundir worker_job worker_loop'
+worker='worker_guard worker_rundir worker_job worker_recipe worker_sink worker_run worker_loop'
 cli='cli_opt cli_out cli_literal cli_ask cli_loopcmd cli_task cli_queue cli_serve cli_cli'
 passed=0 failed=0
 sep=$(mktemp -d) || exit 2
@@ -50,6 +50,6 @@ room() {
 room "" $ground
 room "$ground" $server
 room "$ground" $worker
-room "$ground worker_loop server_serve" $cli
+room "$ground worker_recipe worker_loop server_serve" $cli
 echo "order: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -65,7 +65,7 @@ static const struct expansion shell_cases[] = {
 	{"p \"`q '%(sp)'`\"", NULL, 8}, {"cat <<E\n%(a) %(sp)\nE\n", NULL, 6}, {"cat <<'E'\n'%(sp)'\nE\n", NULL, 2},
 	{"cat <<EOF\n%(EOF)\nEOF\n", NULL, 1}, {"cat <<EOF\nx=%(EOF)\nEOF\n", "cat <<EOF\nx=EOF\nEOF\n", 0},
 	{"cat <<-EOF\n\tE%(a)F\nEOF\n", "cat <<-EOF\n\tEvF\nEOF\n", 0}, {"cat <<vv\n%(a)%(a)\nvv\n", NULL, 1},
-	{"cat <<E\n$(p \"%(sp)\")\nE\n", NULL, 6}, {"p $'%(sp)'", NULL, 5}, {"p $'a\\'' %(sp)", NULL, 11}, {"p $(( %(sp) ))", NULL, 7},
+	{"cat <<E\n$(p \"%(sp)\")\nE\n", NULL, 6}, {"p $'%(sp)'", NULL, 5}, {"p $'a\\'' %(sp)", NULL, 10}, {"p $(( %(sp) ))", NULL, 7},
 	{"p $(( %(i) ))", NULL, 7}, {"p $(( $(q %(sp)) ))", NULL, 11}, {"((x = %(sp)))", NULL, 7}, {"p $[%(sp)]", NULL, 5},
 	{"p \\%(a) \\\\%(sp)", "p \\v \\\\'a b'", 0}, {"p \\%(sp)", NULL, 4}, {"p \"\\%(sp)\"", NULL, 5}, {"p '\\%(sp)'", "p '\\a b'", 0},
 	{"[[ %(sp) -eq 1 ]]; p %(sp)", NULL, 4}, {"[ %(sp) -eq 1 ]", NULL, 3}, {"test 1 -eq \"%(sp)\"", NULL, 13}, {"eval %(sp)", NULL, 6},
@@ -448,7 +448,7 @@ static void
 call(struct nest *w, int depth)
 {
 	static const char *const wrap[][2] = {
-		{"args", ""}, {"if true; then args", "; fi"}, {"case x in y) ;; x) args", ";; esac"}, {"(args", ")"}, {"{ args", "; }"},
+		{"args", ""}, {"if true; then args", "; fi"}, {"case x in y) ;; x) args", ";; esac"}, {" (args", ")"}, {"{ args", "; }"},
 		{"case y in (y) args", "; esac"}, {"# it's \"\n args", ""}, {": '\n' \"\\\"\" \\' $'a' && args", ""},
 		{"cat <<E_ >/dev/null\nit's \" \\` $u_ )\nE_\nargs", ""}, {"for i_ in a; do args", "; done"}, {": $((1+(2))) `: a'b'`; args", ""},
 	};

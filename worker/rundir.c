@@ -251,6 +251,30 @@ rundir_put(struct rundir *d, const char *name, const struct json *v, struct err 
 	return rc;
 }
 
+struct json_doc *
+rundir_get(const struct rundir *d, const char *name, size_t max, struct err *e)
+{
+	char *path = xprintf("%s/%s.json", d->path, name);
+	struct json_doc *doc = NULL;
+	struct buf b = {0};
+
+	if (!sys_slurp(path, max, &b, e))
+		doc = json_parse(b.p ? b.p : "", b.len, e);
+	buf_free(&b);
+	free(path);
+	return doc;
+}
+
+bool
+rundir_beats(const struct rundir *d)
+{
+	char *path = join(d->path, "heartbeat.lock");
+	bool there = !access(path, F_OK);
+
+	free(path);
+	return there;
+}
+
 void
 rundir_close(struct rundir *d)
 {

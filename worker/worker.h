@@ -3,7 +3,7 @@
  * The worker's room: one loop that fetches, runs and reports; a job per task; a guard that outlives the loop only to kill what it
  * left behind.
  *
- * Order of use: guard, rundir, job, loop.
+ * Order of use: guard, rundir, job, recipe, sink, run, loop.
  */
 #ifndef WORKER_H
 #define WORKER_H
@@ -37,6 +37,9 @@ int rundir_make(struct rundir *d, const char *root, const struct json *task, int
 void rundir_log(struct rundir *d, const char *p, size_t n);
 /* Writes NAME.json through a temporary: "status", "summary". */
 int rundir_put(struct rundir *d, const char *name, const struct json *v, struct err *e);
+/* Reads NAME.json, at most max bytes.  NULL with err: code ENOENT when it is not there.  Owned. */
+struct json_doc *rundir_get(const struct rundir *d, const char *name, size_t max, struct err *e);
+bool rundir_beats(const struct rundir *d);                  /* heartbeat.lock is still there */
 void rundir_close(struct rundir *d);                        /* removes heartbeat.lock, closes */
 
 /* ---- job.c: one process group with its pipes ------------------------------------------------------------------------ */
@@ -62,20 +65,86 @@ void job_signal(struct job *j, int sig);                    /* to its whole grou
  * output not yet read, poll says POLLIN: call it again after each job_read. */
 bool job_ended(struct job *j, int *status);
 
+/* ---- recipe.c: a command with its %(...), pure ----------------------------------------------------------------------- */
+
+struct recipe;
+/* argv: words that are filled in place; NULL: text is run by shell (NULL: /bin/sh).  All are borrowed.  NULL with err (EXIT_USAGE; line,
+ * col) on a bad template, and two lines in caret that show the place.  Owned. */
+struct recipe *recipe_new(char *const *argv, const char *text, const char *shell, struct err *e, struct buf *caret);
+void recipe_free(struct recipe *r);
+const char *recipe_shell_value(const struct recipe *r);     /* a value that a shell's -c among the words would run as text; NULL: none */
+struct json *recipe_required(const struct recipe *r, struct json_doc *d);   /* required_fields: a list of names */
+struct json *recipe_cmd(const struct recipe *r, struct json_doc *d);        /* the task's cmd: the words, or the text */
+/* The words for a task.  NULL with err: the value of a name is missing, null or cannot be quoted.  Owned; freed by recipe_unfill. */
+char **recipe_fill(const struct recipe *r, const struct json *args, struct err *e);
+void recipe_unfill(char **argv);
+
+/* ---- sink.c: our stdout and stderr, which may be slow ------------------------------------------------------------------ */
+
+struct sink {
+	int fd;
+	bool file;                 /* writing to it never waits for anybody */
+	bool gone;                 /* nobody reads it any more: what is put is dropped */
+	struct buf kept;           /* not written yet: poll for POLLOUT, then sink_flush */
+};
+void sink_init(struct sink *s, int fd);
+bool sink_full(const struct sink *s);                       /* put no more before a flush has helped */
+void sink_put(struct sink *s, const char *p, size_t n);     /* never waits */
+void sink_flush(struct sink *s);
+void sink_end(struct sink *s, int64_t until);               /* waits until all is written, at most until then (mono); frees */
+
+/* ---- run.c: one task from its fetch to its report (OURS 5) --------------------------------------------------------------- */
+
+struct client;
+struct run_env {               /* what the runs of a loop share; outlives them */
+	struct client *client;
+	const struct conf *conf;
+	const struct recipe *recipe;
+	struct guard *guard;
+	struct sink *sink;         /* two */
+	char *const *environ;
+	const char *worker;        /* its id */
+	int in;                    /* the job's stdin; -1: /dev/null */
+	int64_t grace;             /* microseconds between TERM and KILL */
+	double heartbeat_timeout;  /* seconds, as asked for in fetches */
+	bool keep_lost;            /* a job whose task is lost may finish */
+	bool verbose;
+};
+struct run_result {            /* known once the job has ended */
+	bool failed, back;         /* reported as failed, handed back */
+	bool inactive;             /* our worker was suspended meanwhile */
+	bool broken;               /* the run directory could not be made */
+	bool dropped, left;        /* the report was refused for good; the server could not be told in time */
+};
+struct run;
+/* Begins a run of the task in a fetch's answer (doc, taken) under that token ("": none).  NULL with err: that is no task.  Owned. */
+struct run *run_new(const struct run_env *env, struct json_doc *doc, const char *token, int64_t wall, int64_t now, struct err *e);
+void run_free(struct run *r);                               /* only after run_step was true */
+bool run_step(struct run *r, int64_t now);                  /* moves what can move; true: over */
+int run_fds(const struct run *r, struct pollfd *fds, int64_t *wake);   /* as job_fds; lowers wake to when run_step is due */
+void run_read(struct run *r, const struct pollfd *fds, int n);
+int64_t run_beat(struct run *r, int64_t now);               /* sends a heartbeat when it is due; when the next is */
+void run_signal(struct run *r, int sig, int64_t now);       /* tells the job to end; KILL follows after the grace */
+void run_stop(struct run *r, int sig, int64_t now);         /* the loop ends: likewise, and calls are given up after the grace */
+bool run_busy(const struct run *r);                         /* its job lives */
+const char *run_task(const struct run *r);
+const struct run_result *run_result(const struct run *r);
+bool run_secret(const char *var, const char *const *names); /* a NAME=value that no job gets: a secret, or one of names */
+
 /* ---- loop.c: fetch, run, report ------------------------------------------------------------------------------------- */
 
 struct loop_opts {
-	char **argv;               /* the command's words, or NULL */
-	const char *text;          /* else the text for a shell */
-	const char *executable;    /* NULL: /bin/sh */
+	const struct recipe *recipe;
 	const struct json *filter; /* extra_filter, or NULL */
 	const char *worker_id;     /* --worker-id, or NULL */
 	const char *eta_max;       /* or NULL */
-	double heartbeat_timeout;  /* 0: three times the interval */
+	double heartbeat_timeout;  /* seconds; 0: three times the interval */
 	int pty;                   /* -1 by itself, 0 never, 1 always */
 	bool stdin_job;            /* --stdin: our stdin is the job's */
+	bool keep_lost;            /* --keep-lost */
 	bool verbose;
-	double grace;              /* seconds between TERM and KILL; 0: 20 */
+	double grace;              /* seconds between TERM and KILL */
+	int slots;                 /* -j: jobs side by side */
 	const struct conf *conf;
 	struct client *client;
 };

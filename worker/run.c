@@ -1,0 +1,840 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One task from its fetch to its report (OURS 5).  A run is a job with heartbeats, then a row of calls that end it: at any time at most
+ * one of those calls is under way, and `state` says which.  What is reported is decided once, when the job has ended:
+ *
+ *   it called finish          what that says; first a look whether it has told the server itself (the reference's finish())
+ *   the task was lost         nothing
+ *   we had told it to end     handed back
+ *   else                      its exit status
+ *
+ * The same report twice is harmless under a run token.  A server that keeps no tokens is looked at before anything is said again.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND ((int64_t)1000000)
+
+enum {
+	TAIL = 4096,              /* of the output, kept as traceback */
+	FINISH_MAX = 16 << 20,    /* of summary.json */
+	PAUSE = 100 * 1000, PAUSE_MAX = 10 * 1000000,   /* between tries that the client does not repeat by itself */
+	LATE = 3                  /* seconds at least for a hand-back, however much of the grace the job took */
+};
+
+enum state { JOB, LOOK, REPORT, BARE, WORKER, AMEND, BACK, OVER, STATES };
+enum want { NOTHING, SUCCESS, FAILED, CANCELLED, PENDING };
+static const char *const words[] = {[NOTHING] = NULL, [SUCCESS] = "success", [FAILED] = "failed", [CANCELLED] = "cancelled",
+    [PENDING] = "pending"};
+
+struct run {
+	const struct run_env *env;
+	struct json_doc *doc;     /* the fetch's answer */
+	const struct json *task;
+	const char *id;
+	char token[40];           /* "": it runs under none */
+	int64_t retries;          /* before this run */
+	struct rundir dir;
+	struct job *job;          /* NULL before it starts and when it has ended */
+	struct run_result result;
+
+	enum state state, then;   /* then: what follows a look */
+	enum want want;
+	struct json_doc *made;    /* what is reported: */
+	struct json *summary;     /* lives in made; NULL: {} */
+	struct call *call;        /* of the state; NULL: to be sent at when */
+	int64_t when;             /* mono */
+	int tries;
+	bool finished;            /* the job called finish */
+	bool bare;                /* the report was refused with its summary */
+
+	struct call *beat;        /* a heartbeat, or the look after a refused one */
+	int64_t beat_at;          /* mono: when the next is due */
+	int64_t interval, lease;
+	int64_t alive;            /* mono: the last time that the server was told that we live */
+	bool nameless;            /* our worker is not active: heartbeats without it */
+
+	bool lost;                /* the task is no longer ours */
+	int sent;                 /* the last signal that was to end the job; 0: none */
+	int64_t kill_at;          /* mono: when KILL follows; 0: never */
+	int64_t give_up;          /* mono: when the calls are given up; 0: never */
+
+	char tail[TAIL];          /* a ring */
+	size_t tail_end;
+	struct sink *sink[2];
+};
+
+/* ---- small things ---- */
+
+static bool
+text_is(const struct json *v, const char *s)
+{
+	return v && v->type == JSON_STR && str_is((struct str){v->s, v->len}, s);
+}
+
+static int64_t
+int_of(const struct json *task, const char *name, int64_t otherwise)
+{
+	const struct json *v = json_gets(task, name);
+	int64_t n;
+
+	return v && !json_int(v, &n) ? n : otherwise;
+}
+
+static void
+say(const struct run *r, const char *what)
+{
+	const struct json *name = json_gets(r->task, "task_name");
+	bool named = name && name->type == JSON_STR;
+
+	warn("task %s%s%s%s: %s", r->id, named ? " (" : "", named ? name->s : "", named ? ")" : "", what);
+}
+
+static void
+go(struct run *r, enum state state, int64_t when)
+{
+	call_free(r->call);
+	r->call = NULL;
+	r->state = state;
+	r->when = when;
+}
+
+static void
+over(struct run *r)
+{
+	go(r, OVER, 0);
+}
+
+/* The same again after a pause that grows. */
+static void
+again(struct run *r, enum state state, int64_t now)
+{
+	int64_t pause = r->tries < 7 ? (int64_t)PAUSE << r->tries : PAUSE_MAX;
+
+	r->tries++;
+	go(r, state, now + (pause < PAUSE_MAX ? pause : PAUSE_MAX));
+}
+
+/* Nobody takes the report: it stays in the run directory. */
+static void
+dropped(struct run *r, const char *why)
+{
+	struct json_doc *d = json_new();
+	struct json *v = json_mkobj(d);
+	char *text = r->dir.path && r->want != PENDING ? xprintf("the report was not taken: %s; it stays in %s", why, r->dir.path) :
+	    xprintf("the server did not take it back: %s", why);
+
+	json_set(d, v, str_of("status"), json_mkstr(d, str_of(words[r->want])));
+	json_set(d, v, str_of("reported"), json_mkbool(d, false));
+	if (r->dir.path)
+		rundir_put(&r->dir, "status", v, NULL);
+	json_free(d);
+	say(r, text);
+	free(text);
+	r->result.dropped = true;
+	over(r);
+}
+
+/* ---- calls ---- */
+
+static struct call *
+call_for(const struct run *r, enum api api)
+{
+	struct call *k = call_new(api);
+
+	snprintf(k->id, sizeof k->id, "%s", r->id);
+	snprintf(k->run, sizeof k->run, "%s", r->token);
+	k->deadline = r->give_up ? r->give_up : -1;
+	return k;
+}
+
+static struct call *
+make_look(struct run *r)
+{
+	return call_for(r, API_TASK_GET);
+}
+
+static struct call *
+make_worker(struct run *r)
+{
+	struct call *k = call_for(r, API_WORKER_GET);
+
+	snprintf(k->id, sizeof k->id, "%s", r->env->worker);
+	return k;
+}
+
+static struct call *
+make_report(struct run *r)
+{
+	struct call *k = call_for(r, API_STATUS);
+	struct json_doc *d = json_new();
+	struct json *v = json_mkobj(d);
+
+	json_set(d, v, str_of("status"), json_mkstr(d, str_of(words[r->want])));
+	json_set(d, v, str_of("worker_id"), json_mkstr(d, str_of(r->env->worker)));
+	json_set(d, v, str_of("summary"), r->summary && !r->bare ? json_copy(d, r->summary) : json_mkobj(d));
+	json_print(&k->body, v, 0);
+	json_free(d);
+	return k;
+}
+
+/* One update, which leaves the retries alone unless they are 0 or more here. */
+static struct call *
+make_update(const struct run *r, const char *status, int64_t retries, const struct json *summary)
+{
+	struct call *k = call_for(r, API_TASK_UPDATE);
+	struct json_doc *d = json_new();
+	struct json *list = json_mkarr(d), *v = json_mkobj(d);
+
+	json_push(list, v);
+	json_set(d, v, str_of("task_id"), json_mkstr(d, str_of(r->id)));
+	json_set(d, v, str_of("status"), json_mkstr(d, str_of(status)));
+	if (retries >= 0)
+		json_set(d, v, str_of("retries"), json_mkint(d, retries));
+	if (summary)
+		json_set(d, v, str_of("summary"), json_copy(d, summary));
+	json_print(&k->body, list, 0);
+	snprintf(k->query, sizeof k->query, "reset_pending=false");
+	json_free(d);
+	return k;
+}
+
+static struct call *
+make_back(struct run *r)
+{
+	return make_update(r, "pending", -1, NULL);
+}
+
+/* The failure that a suspended worker may not report. */
+static struct call *
+make_amend(struct run *r)
+{
+	bool last = r->retries + 1 >= int_of(r->task, "max_retries", 3);
+
+	return make_update(r, last ? "failed" : "pending", r->retries + 1, r->summary);
+}
+
+/* ---- what answers mean ---- */
+
+/* Whether a task that was looked at still runs, and as ours. */
+static bool
+still_ours(const struct run *r, const struct call *k)
+{
+	const struct json *task = k->doc ? k->doc->root : NULL;
+
+	return k->status == 200 && text_is(json_gets(task, "status"), "running") &&
+	    text_is(json_gets(task, "worker_id"), r->env->worker);
+}
+
+/* A call that ended without a proper answer.  Was it given up?  Then the lease ends what is left. */
+static bool
+gave_up(struct run *r, int64_t now)
+{
+	if (!r->give_up || now < r->give_up)
+		return false;
+	say(r, "the server does not answer: the task is left to its lease");
+	r->result.left = true;
+	over(r);
+	return true;
+}
+
+static bool
+unanswered(const struct call *k)
+{
+	return !k->status || k->status >= 500 || k->status == 408 || k->status == 429;
+}
+
+/* Wrong credentials: perhaps they are being changed.  Beyond the lease the task is somebody else's. */
+static void
+unauthorised(struct run *r, int64_t now)
+{
+	if (now > r->alive + r->lease)
+		dropped(r, "the server does not know this queue and password, and the lease is over");
+	else
+		again(r, r->state, now);
+}
+
+static void
+on_look(struct run *r, struct call *k, int64_t now)
+{
+	if (k->status == 401) {
+		unauthorised(r, now);
+	} else if (unanswered(k) || (k->status != 200 && k->status != 404)) {
+		if (!gave_up(r, now))
+			again(r, LOOK, now);
+	} else if (still_ours(r, k)) {
+		go(r, r->then, now);
+	} else {
+		if (!r->finished && !r->tries)   /* else it is our own report, whose answer was lost */
+			say(r, "it is no longer ours: nothing is reported");
+		over(r);
+	}
+}
+
+/* A report or hand-back that may have arrived: under a token it is said again, else after a look. */
+static void
+uncertain(struct run *r, int64_t now)
+{
+	enum state state = r->state;
+
+	if (gave_up(r, now))
+		return;
+	if (client_ours(r->env->client) && r->token[0]) {
+		again(r, state, now);
+		return;
+	}
+	again(r, LOOK, now);
+	r->then = state;
+}
+
+static void
+on_report(struct run *r, struct call *k, int64_t now)
+{
+	if (k->status >= 200 && k->status < 300)
+		over(r);
+	else if (k->status == 401)
+		unauthorised(r, now);
+	else if (unanswered(k))
+		uncertain(r, now);
+	else if ((k->status == 404 || k->status == 409) && r->finished)
+		over(r);   /* the job has reported itself */
+	else if (k->status == 404 || k->status == 409)
+		dropped(r, k->err.msg);
+	else if (k->status == 400 && r->want == FAILED && !r->bare)
+		go(r, WORKER, now);
+	else if (r->bare)
+		dropped(r, k->err.msg);
+	else
+		go(r, BARE, now);
+}
+
+static void
+on_worker(struct run *r, struct call *k, int64_t now)
+{
+	const struct json *w = k->doc ? k->doc->root : NULL;
+
+	if (unanswered(k)) {
+		if (!gave_up(r, now))
+			again(r, WORKER, now);
+		return;
+	}
+	r->result.inactive = k->status == 200 && text_is(json_gets(w, "status"), "suspended");
+	go(r, r->result.inactive ? AMEND : BARE, now);
+}
+
+static void
+on_update(struct run *r, struct call *k, int64_t now)
+{
+	if (k->status >= 200 && k->status < 300)
+		over(r);
+	else if (k->status == 401)
+		unauthorised(r, now);
+	else if (unanswered(k))
+		uncertain(r, now);
+	else
+		dropped(r, k->err.msg);
+}
+
+static const struct {
+	struct call *(*make)(struct run *r);
+	void (*answer)(struct run *r, struct call *k, int64_t now);
+} moves[STATES] = {
+	[LOOK] = {make_look, on_look}, [REPORT] = {make_report, on_report}, [BARE] = {make_report, on_report},
+	[WORKER] = {make_worker, on_worker}, [AMEND] = {make_amend, on_update}, [BACK] = {make_back, on_update},
+};
+
+/* ---- heartbeats ---- */
+
+static void
+stop_lost(struct run *r, const char *why, int64_t now)
+{
+	char *text;
+
+	if (r->lost || r->state != JOB)
+		return;
+	r->lost = true;
+	text = xprintf("%s: the job is %s, nothing is reported", why, r->env->keep_lost ? "let finish" : "stopped");
+	say(r, text);
+	free(text);
+	if (!r->env->keep_lost)
+		run_signal(r, SIGTERM, now);
+}
+
+/* A look after a heartbeat that was refused. */
+static void
+beat_looked(struct run *r, const struct call *k, int64_t now)
+{
+	if (k->status == 404) {
+		stop_lost(r, "the task was deleted", now);
+	} else if (k->status == 200 && !still_ours(r, k)) {
+		stop_lost(r, "the task was cancelled or given to another", now);
+	} else if (k->status == 200) {
+		r->nameless = r->result.inactive = true;
+		r->beat_at = now;
+	}
+}
+
+static void
+beat_answered(struct run *r, int64_t now)
+{
+	struct call *k = r->beat;
+	bool look = k->api == API_TASK_GET;
+
+	r->beat = NULL;
+	if (look)
+		beat_looked(r, k, now);
+	else if (k->status >= 200 && k->status < 300)
+		r->alive = now;
+	else if (k->status == 409)
+		stop_lost(r, "the task was given to another", now);
+	else if ((k->status == 403 || k->status == 404) && r->state == JOB && !r->lost) {
+		r->beat = call_for(r, API_TASK_GET);
+		r->beat->deadline = now + r->interval;
+		client_send(r->env->client, r->beat);
+	}
+	call_free(k);
+}
+
+static void
+heartbeat(struct run *r, int64_t now)
+{
+	r->beat_at = now + r->interval;
+	if (r->beat || r->lost || !rundir_beats(&r->dir))
+		return;
+	r->beat = call_for(r, API_HEARTBEAT);
+	snprintf(r->beat->query, sizeof r->beat->query, "worker_id=%s", r->nameless ? "" : r->env->worker);
+	r->beat->deadline = now + r->interval;
+	client_send(r->env->client, r->beat);
+}
+
+/* ---- the job's end ---- */
+
+static char *
+tail_text(const struct run *r, size_t *n)
+{
+	size_t from = r->tail_end > TAIL ? r->tail_end - TAIL : 0;
+	char *p = xmalloc(TAIL + 1);
+
+	*n = 0;
+	for (size_t i = from; i < r->tail_end; i++)
+		p[(*n)++] = r->tail[i % TAIL];
+	return p;
+}
+
+/* Bytes as text: what is no UTF-8, and U+0000, becomes U+FFFD. */
+static void
+add_text(struct buf *b, const char *p, size_t n)
+{
+	while (n) {
+		uint32_t cp;
+		size_t k = utf8_get(p, n, &cp);
+
+		if (k && cp)
+			buf_add(b, p, k);
+		else
+			buf_adds(b, "\xef\xbf\xbd");
+		p += k ? k : 1;
+		n -= k ? k : 1;
+	}
+}
+
+static void
+failure(struct run *r, const char *type, const char *message)
+{
+	struct json_doc *d = r->made;
+	struct json *x = json_mkobj(d);
+	struct buf b = {0};
+	size_t n, skip = 0;
+	char *p = tail_text(r, &n);
+
+	while (skip < 3 && skip < n && r->tail_end > TAIL && ((unsigned char)p[skip] & 0xc0) == 0x80)
+		skip++;   /* of a character that was cut */
+	add_text(&b, p + skip, n - skip);
+	free(p);
+	json_set(d, x, str_of("type"), json_mkstr(d, str_of(type)));
+	json_set(d, x, str_of("message"), json_mkstr(d, str_of(message)));
+	json_set(d, x, str_of("traceback"), json_mkstr(d, (struct str){b.p ? b.p : "", b.len}));
+	buf_free(&b);
+	json_set(d, r->summary, str_of("labtasker_exception"), x);
+	r->want = FAILED;
+}
+
+/* The job never ran. */
+static void
+stillborn(struct run *r, const char *type, const struct err *e)
+{
+	say(r, e->msg);
+	failure(r, type, e->msg);
+}
+
+static void
+judge(struct run *r, int status)
+{
+	char text[160];
+
+	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
+		r->want = SUCCESS;
+		return;
+	}
+	if (WIFEXITED(status))
+		snprintf(text, sizeof text, "Error running command: Job process finished with non-zero exit code: %d", WEXITSTATUS(status));
+	else
+		snprintf(text, sizeof text, "Error running command: Job process was ended by signal %d", WTERMSIG(status));
+	failure(r, "_LabtaskerJobFailed", text);
+	if (WIFEXITED(status))
+		snprintf(text, sizeof text, "failed: exit status %d", WEXITSTATUS(status));
+	else
+		snprintf(text, sizeof text, "failed: ended by signal %d", WTERMSIG(status));
+	say(r, text);
+}
+
+static enum want
+want_of(const struct json_doc *d)
+{
+	const struct json *v = d ? json_gets(d->root, "status") : NULL;
+
+	for (int w = SUCCESS; w <= CANCELLED; w++)
+		if (text_is(v, words[w]))
+			return (enum want)w;
+	return NOTHING;
+}
+
+/* Whether the job called finish; then what it said is taken. */
+static bool
+take_finish(struct run *r)
+{
+	struct err e = {0};
+	struct json_doc *status = NULL, *summary;
+
+	summary = rundir_get(&r->dir, "summary", FINISH_MAX, &e);
+	if (!summary && e.code == ENOENT)
+		return false;
+	status = rundir_get(&r->dir, "status", FINISH_MAX, &e);
+	r->want = want_of(status);
+	if (summary && summary->root->type == JSON_OBJ && r->want != NOTHING) {
+		json_free(r->made);
+		r->made = summary;
+		r->summary = summary->root;
+		r->finished = true;
+		summary = NULL;
+	} else {
+		say(r, "status.json and summary.json of the job's finish cannot be used: its exit status counts");
+	}
+	json_free(summary);
+	json_free(status);
+	return r->finished;
+}
+
+static void
+keep_result(struct run *r)
+{
+	struct json_doc *d = json_new();
+	struct json *v = json_mkobj(d);
+	struct err e = {0};
+
+	json_set(d, v, str_of("status"), json_mkstr(d, str_of(words[r->want])));
+	if (rundir_put(&r->dir, "status", v, &e) < 0 || rundir_put(&r->dir, "summary", r->summary, &e) < 0)
+		say(r, e.msg);
+	json_free(d);
+}
+
+/* The job has ended, or never began: what follows. */
+static void
+conclude(struct run *r, int64_t now)
+{
+	if (r->want == NOTHING) {
+		over(r);
+		return;
+	}
+	r->result.failed = r->want == FAILED;
+	r->result.back = r->want == PENDING;
+	if (!r->finished && r->want != PENDING)
+		keep_result(r);
+	if (r->want == PENDING && r->give_up && r->give_up < now + LATE * SECOND)
+		r->give_up = now + LATE * SECOND;
+	r->then = r->want == PENDING ? BACK : REPORT;
+	go(r, r->finished || (r->want == PENDING && !(client_ours(r->env->client) && r->token[0])) ? LOOK : r->then, now);
+}
+
+static void
+ended(struct run *r, int status, int64_t now)
+{
+	job_free(r->job);
+	r->job = NULL;
+	if (take_finish(r)) {
+		if (r->lost)
+			r->want = NOTHING;
+	} else if (r->lost) {
+		r->want = NOTHING;
+	} else if (r->sent) {
+		r->want = PENDING;
+	} else {
+		judge(r, status);
+	}
+	conclude(r, now);
+}
+
+/* ---- the beginning ---- */
+
+static char **
+environment(const struct run *r)
+{
+	static const char *const names[] = {"LABTASKER_TASK_ID", "LABTASKER_WORKER_ID", "LABTASKER_LOG_DIR", "LABTASKER_ROOT", NULL};
+	const char *value[] = {r->id, r->env->worker, r->dir.path, r->env->conf->root};
+	size_t n = 0, k = 0;
+	char **env;
+
+	while (r->env->environ[n])
+		n++;
+	env = xcalloc(n + LEN(value) + 1, sizeof *env);
+	for (; k < LEN(value); k++)
+		env[k] = xprintf("%s=%s", names[k], value[k]);
+	for (size_t i = 0; i < n; i++)
+		if (!run_secret(r->env->environ[i], names))
+			env[k++] = r->env->environ[i];
+	return env;
+}
+
+/* Whether a variable of ours does not go to the job: the password, and what is set for it anew. */
+bool
+run_secret(const char *var, const char *const *names)
+{
+	size_t n = strcspn(var, "=");
+
+	if (n == 18 && !strncmp(var, "LABTASKER_PASSWORD", 18))
+		return true;
+	for (; *names; names++)
+		if (strlen(*names) == n && !strncmp(var, *names, n))
+			return true;
+	return false;
+}
+
+static void
+environment_free(char **env)
+{
+	for (int i = 0; i < 4; i++)
+		free(env[i]);
+	free(env);
+}
+
+/* Starts the job, or fails the task with the reason. */
+static void
+launch(struct run *r, int64_t now)
+{
+	const struct json *args = json_gets(r->task, "args");
+	struct err e = {0};
+	char **argv = recipe_fill(r->env->recipe, args, &e), **env;
+	struct job_spec spec = {.argv = argv, .in = r->env->in, .guard = r->env->guard};
+
+	if (!argv) {
+		stillborn(r, "CmdKeyError", &e);
+		conclude(r, now);
+		return;
+	}
+	env = environment(r);
+	spec.envp = env;
+	r->job = job_start(&spec, &e);
+	environment_free(env);
+	recipe_unfill(argv);
+	if (r->job)
+		return;
+	stillborn(r, "_LabtaskerJobFailed", &e);
+	conclude(r, now);
+}
+
+/* The server's id of the task, which becomes part of paths: NULL if it is none. */
+static const char *
+task_id(const struct json *task)
+{
+	const struct json *id = json_gets(task, "task_id");
+
+	return id && id->type == JSON_STR && id->len < 40 && name_valid((struct str){id->s, id->len}) ? id->s : NULL;
+}
+
+struct run *
+run_new(const struct run_env *env, struct json_doc *doc, const char *token, int64_t wall, int64_t now, struct err *e)
+{
+	const struct json *task = json_gets(doc->root, "task"), *lease = json_gets(task, "heartbeat_timeout");
+	struct run *r = xcalloc(1, sizeof *r);
+
+	r->env = env;
+	r->doc = doc;
+	r->task = task;
+	r->id = task_id(task);
+	r->dir.log = -1;
+	if (!r->id) {
+		err_set(e, EXIT_REFUSED, "%s: it gave a task without a proper id: is it a labtasker server?", client_url(env->client));
+		goto undo;
+	}
+	r->retries = int_of(task, "retries", 0);
+	snprintf(r->token, sizeof r->token, "%s", token);
+	r->made = json_new();
+	r->made->root = r->summary = json_mkobj(r->made);
+	r->sink[0] = env->sink;
+	r->sink[1] = env->sink + 1;
+	r->lease = (int64_t)((lease && lease->type == JSON_NUM ? json_num(lease) : env->heartbeat_timeout) * 1e6);
+	r->interval = (int64_t)(env->conf->heartbeat * 1e6);
+	if (r->lease > 0 && r->interval > r->lease / 3)
+		r->interval = r->lease / 3;
+	r->alive = now;
+	r->beat_at = now + r->interval;
+	if (rundir_make(&r->dir, env->conf->root, task, wall, e) < 0) {
+		r->want = PENDING;   /* this machine's fault, not the task's */
+		r->give_up = now + LATE * SECOND;
+		r->result.broken = true;
+		conclude(r, now);
+		return r;
+	}
+	if (env->verbose)
+		say(r, r->dir.path);
+	launch(r, now);
+	return r;
+undo:
+	json_free(doc);
+	free(r);
+	return NULL;
+}
+
+void
+run_free(struct run *r)
+{
+	if (!r)
+		return;
+	if (r->beat)
+		client_cancel(r->env->client, r->beat);
+	if (r->call)
+		client_cancel(r->env->client, r->call);
+	call_free(r->beat);
+	call_free(r->call);
+	rundir_close(&r->dir);
+	json_free(r->made);
+	json_free(r->doc);
+	free(r);
+}
+
+/* ---- the life ---- */
+
+const struct run_result *
+run_result(const struct run *r)
+{
+	return &r->result;
+}
+
+const char *
+run_task(const struct run *r)
+{
+	return r->id;
+}
+
+bool
+run_busy(const struct run *r)
+{
+	return r->job != NULL;
+}
+
+void
+run_signal(struct run *r, int sig, int64_t now)
+{
+	if (!r->job)
+		return;
+	r->sent = sig;
+	r->kill_at = sig == SIGKILL ? 0 : now + r->env->grace;
+	job_signal(r->job, sig);
+	if (sig != SIGKILL)
+		job_signal(r->job, SIGCONT);
+}
+
+void
+run_stop(struct run *r, int sig, int64_t now)
+{
+	r->give_up = now + r->env->grace;
+	if (r->call && r->state != OVER && (r->call->deadline < 0 || r->call->deadline > r->give_up))
+		r->call->deadline = r->give_up;
+	if (r->job)
+		run_signal(r, sig, now);
+}
+
+int
+run_fds(const struct run *r, struct pollfd *fds, int64_t *wake)
+{
+	int64_t next = r->kill_at ? r->kill_at : INT64_MAX;
+	int n = 0;
+
+	if (r->state != JOB && r->state != OVER && !r->call && r->when < next)
+		next = r->when;
+	if (next < *wake)
+		*wake = next;
+	if (r->job && !sink_full(r->sink[0]) && !sink_full(r->sink[1]))
+		n = job_fds(r->job, fds);
+	return n;
+}
+
+static void
+output(void *arg, int which, const char *p, size_t n)
+{
+	struct run *r = arg;
+
+	sink_put(r->sink[which - 1], p, n);
+	rundir_log(&r->dir, p, n);
+	for (size_t i = n > TAIL ? n - TAIL : 0; i < n; i++)
+		r->tail[(r->tail_end + i) % TAIL] = p[i];
+	r->tail_end += n;
+}
+
+void
+run_read(struct run *r, const struct pollfd *fds, int n)
+{
+	if (r->job)
+		job_read(r->job, fds, n, output, r);
+}
+
+int64_t
+run_beat(struct run *r, int64_t now)
+{
+	if (r->state == OVER || r->lost || r->interval <= 0)
+		return INT64_MAX;
+	if (r->beat_at <= now)
+		heartbeat(r, now);
+	return r->beat_at;
+}
+
+bool
+run_step(struct run *r, int64_t now)
+{
+	int status;
+
+	if (r->beat && r->beat->done)
+		beat_answered(r, now);
+	if (r->job && r->kill_at && r->kill_at <= now)
+		run_signal(r, SIGKILL, now);
+	if (r->job && job_ended(r->job, &status))
+		ended(r, status, now);
+	while (r->state != JOB && r->state != OVER) {
+		struct call *k = r->call;
+
+		if (!k && r->when > now)
+			break;
+		if (!k) {
+			r->bare = r->bare || r->state == BARE;
+			r->call = moves[r->state].make(r);
+			client_send(r->env->client, r->call);
+			break;
+		}
+		if (!k->done)
+			break;
+		r->call = NULL;
+		moves[r->state].answer(r, k, now);
+		call_free(k);
+	}
+	return r->state == OVER;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Our own stdout and stderr as the jobs' output reaches them.  Whoever reads it may be slow or stopped, and that must not hold back
+ * a heartbeat: what cannot be written now is kept, up to a limit above which the jobs are not read, and wait as they would have
+ * done without us.  The descriptors are others' too, so they stay blocking: poll is asked before each write, and a pipe that is ready
+ * takes PIPE_BUF bytes.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FULL = 256 << 10 };
+
+#ifndef PIPE_BUF
+#define PIPE_BUF 512
+#endif
+
+void
+sink_init(struct sink *s, int fd)
+{
+	struct stat st;
+
+	*s = (struct sink){.fd = fd};
+	s->file = !fstat(fd, &st) && S_ISREG(st.st_mode);
+}
+
+bool
+sink_full(const struct sink *s)
+{
+	return s->kept.len >= FULL;
+}
+
+static bool
+ready(const struct sink *s, int wait)
+{
+	struct pollfd p = {.fd = s->fd, .events = POLLOUT};
+
+	return s->file || (poll(&p, 1, wait) > 0 && p.revents);
+}
+
+/* Writes what can be written of n bytes; how many.  A reader who has left gets nothing more. */
+static size_t
+put(struct sink *s, const char *p, size_t n)
+{
+	size_t done = 0;
+
+	while (!s->gone && done < n && ready(s, 0)) {
+		size_t most = s->file || n - done < PIPE_BUF ? n - done : PIPE_BUF;
+		ssize_t k = write(s->fd, p + done, most);
+
+		if (k < 0 && errno != EINTR && errno != EAGAIN)
+			s->gone = true;
+		done += k > 0 ? (size_t)k : 0;
+		if (k < 0)
+			break;
+	}
+	return s->gone ? n : done;
+}
+
+void
+sink_put(struct sink *s, const char *p, size_t n)
+{
+	size_t done = s->kept.len ? 0 : put(s, p, n);
+
+	buf_add(&s->kept, p + done, n - done);
+}
+
+void
+sink_flush(struct sink *s)
+{
+	if (s->kept.len)
+		buf_drop(&s->kept, put(s, s->kept.p, s->kept.len));
+}
+
+void
+sink_end(struct sink *s, int64_t until)
+{
+	int64_t left;
+
+	while (s->kept.len && !s->gone && (left = until - sys_mono()) > 0) {
+		ready(s, (int)(left / 1000) + 1);
+		sink_flush(s);
+	}
+	buf_free(&s->kept);
+}
