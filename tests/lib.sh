@@ -52,7 +52,7 @@ status() {
 # await COMMAND...: until it is true, 20 s at most.
 await() {
 	n=0
-	until "$@" 2>/dev/null; do
+	until "$@" >/dev/null 2>&1; do
 		n=$((n + 1))
 		[ $n -lt 400 ] || { echo "waited in vain for: $*"; return 1; }
 		sleep 0.05
