@@ -15,6 +15,7 @@ struct spot {
 	const char *name;         /* NULL: the body itself */
 	int index;                /* of the body's list, or -1 */
 	int item;                 /* of the member's list, or -1 */
+	int part;                 /* of the item, from 1 on; 0: the item itself */
 	const char *member;       /* of a union, or NULL */
 	const struct json *input;
 	int faults;
@@ -38,6 +39,8 @@ fault(struct spot *p, const char *type, const char *msg, const char *ctx)
 		buf_printf(b, ",\"%s\"", p->member);
 	if (p->item >= 0)
 		buf_printf(b, ",%d", p->item);
+	if (p->part)
+		buf_printf(b, ",%d", p->part - 1);
 	buf_adds(b, "],\"msg\":");
 	json_putstr(b, str_of(msg), 0);
 	buf_adds(b, ",\"input\":");
@@ -390,6 +393,28 @@ check_cmd(struct spot *p, const struct field *f, struct value *v)
 	}
 }
 
+/* A pair of a field and 1 or -1.  False: of them it has another order. */
+static bool
+check_order(struct spot *p, const struct json *pair)
+{
+	int64_t order = 1;
+
+	if (pair->len < 2) {
+		p->part = (int)pair->len + 1;
+		fault(p, "missing", "Field required", NULL);
+	}
+	p->input = pair->head;
+	p->part = 1;
+	if (p->input && p->input->type != JSON_STR)
+		fault(p, "string_type", "Input should be a valid string", NULL);
+	p->input = p->input ? p->input->next : NULL;
+	p->part = 2;
+	if (p->input && json_int(p->input, &order) < 0)
+		fault(p, "int_type", "Input should be a valid integer", NULL);
+	p->part = 0;
+	return order == 1 || order == -1;
+}
+
 static void
 check_sort(struct spot *p, const struct field *f, struct value *v)
 {
@@ -404,21 +429,13 @@ check_sort(struct spot *p, const struct field *f, struct value *v)
 	}
 	p->item = 0;
 	for (const struct json *j = list->head; j; j = j->next, p->item++) {
-		int64_t order;
-
 		p->input = j;
 		if (j->type != JSON_ARR)
 			fault(p, "tuple_type", "Input should be a valid tuple", NULL);
-		else if (j->len < 2)
-			fault(p, "missing", "Field required", NULL);
 		else if (j->len > 2)
 			fault(p, "too_long", "Tuple should have at most 2 items after validation", "{\"max_length\":2}");
-		else if (j->head->type != JSON_STR)
-			fault(p, "string_type", "Input should be a valid string", NULL);
-		else if (json_int(j->tail, &order) < 0)
-			fault(p, "int_type", "Input should be a valid integer", NULL);
-		else if (order != 1 && order != -1)
-			orders = false;
+		else
+			orders &= check_order(p, j);
 	}
 	p->item = -1;
 	p->input = list;
