@@ -459,7 +459,7 @@ sift(struct task **heap, size_t n, struct task *t)
 
 /* The first that the filter takes: the shapes' tasks in one order, as a heap of where each has come to. */
 static struct task *
-walk(struct queue *q, const struct need *need, const struct match *filter)
+walk(struct queue *q, const struct need *need, struct match *filter)
 {
 	struct task **heap = NULL, *t = NULL;
 	size_t n = 0, cap = 0;
@@ -481,7 +481,7 @@ walk(struct queue *q, const struct need *need, const struct match *filter)
 		}
 	}
 	view = view_new();
-	while (n) {
+	while (n && !match_spent(filter, NULL)) {
 		t = heap[0];
 		view_task(view, t);
 		if (match_test(filter, view_get, view))
@@ -531,6 +531,8 @@ queue_fetch(struct store *s, struct queue *q, const struct fetch *in, struct now
 		return -1;
 	*t = in->filter ? walk(q, need, in->filter) : first_of(q, need);
 	need_free(need);
+	if (in->filter && match_spent(in->filter, e) < 0)
+		return -1;
 	if (!*t)
 		return 0;
 	if (in->has_worker)

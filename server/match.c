@@ -12,17 +12,19 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
-	NODES = 20000,            /* conditions in a filter: what one of its tests may cost */
+	NODES = 20000,            /* conditions and terms in a filter */
+	REGEXES = 100,            /* of them, as each has its memory */
 	PARTS = 200,              /* of a path, as in MongoDB */
 	FORKS = 8,                /* how often on one way a number in a path is taken both as a place and as a name */
-	DAY = 86400,
-	SECOND = 1000000
+	COST = 500000000          /* values looked at and steps of regexes in the life of a filter: some seconds */
 };
 
-enum op { OP_AND, OP_OR, OP_EQ, OP_GT, OP_GTE, OP_LT, OP_LTE, OP_IN, OP_EXISTS, OP_TYPE, OP_MOD, OP_SIZE, OP_ELEM, OP_EACH };
+enum op {
+	OP_AND, OP_OR, OP_EQ, OP_GT, OP_GTE, OP_LT, OP_LTE, OP_IN, OP_REGEX, OP_EXISTS, OP_TYPE, OP_MOD, OP_SIZE, OP_ELEM, OP_EACH,
+	OP_EXPR
+};
 
 struct match_path {
 	struct match_path *next;
@@ -37,6 +39,8 @@ struct node {
 	const struct json *value;        /* OP_EQ and comparisons */
 	const struct json **list;        /* OP_IN: sorted */
 	size_t n;
+	struct regex *regex;             /* OP_REGEX */
+	struct calc *calc;               /* OP_EXPR; of no path */
 	int64_t num, rem;                /* OP_SIZE: the length; OP_MOD: the divisor and what is left; OP_TYPE: a set of kinds */
 	struct node *child, *last, *next;
 	struct node *all;                /* the one made before */
@@ -46,127 +50,24 @@ struct match {
 	struct node *root, *all;
 	struct match_path *paths;
 	struct json_doc *doc;     /* operands with times in them; or NULL */
-	size_t nodes;
+	uint64_t left;            /* of COST */
 };
 
 struct compiler {
 	struct match *m;
 	struct err *e;
+	size_t left;              /* of NODES */
+	int regexes;
+	int elements;             /* how many $elemMatch it is in */
+	const struct json *among; /* the operators that it is at */
 };
-
-/* ---- order ---- */
-
-/* Kinds in MongoDB's order. */
-enum kind { K_UNDEFINED, K_NULL, K_NUM, K_STR, K_OBJ, K_ARR, K_BOOL, K_DATE };
-enum { TAG_UNDEFINED = 255 };
-static const struct json undefined = {.type = JSON_NULL, .tag = TAG_UNDEFINED};   /* the sort key of an empty array */
-
-static enum kind
-kind_of(const struct json *v)
-{
-	static const enum kind kinds[] = {
-		[JSON_NULL] = K_NULL, [JSON_BOOL] = K_BOOL, [JSON_NUM] = K_NUM, [JSON_STR] = K_STR, [JSON_ARR] = K_ARR,
-		[JSON_OBJ] = K_OBJ,
-	};
-
-	if (!v)
-		return K_NULL;
-	if (v->tag == TAG_UNDEFINED)
-		return K_UNDEFINED;
-	return v->type == JSON_STR && v->tag == TOML_DATETIME ? K_DATE : kinds[v->type];
-}
-
-static int
-compare_real(double a, double b)
-{
-	return (a > b) - (a < b);
-}
-
-/* Exactly, also where i has no double. */
-static int
-compare_mixed(int64_t i, double d)
-{
-	int64_t whole;
-
-	if (d >= 9223372036854775808.0)
-		return -1;
-	if (d < -9223372036854775808.0)
-		return 1;
-	whole = (int64_t)d;
-	return i != whole ? (i > whole) - (i < whole) : compare_real(0, d - (double)whole);
-}
-
-static int
-compare_num(const struct json *a, const struct json *b)
-{
-	int64_t x, y;
-	bool xi = !json_int(a, &x), yi = !json_int(b, &y);
-
-	if (xi && yi)
-		return (x > y) - (x < y);
-	if (xi)
-		return compare_mixed(x, json_num(b));
-	if (yi)
-		return -compare_mixed(y, json_num(a));
-	return compare_real(json_num(a), json_num(b));
-}
-
-static int
-compare_text(struct str a, struct str b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int c = n ? memcmp(a.p, b.p, n) : 0;
-
-	return c ? c : (a.n > b.n) - (a.n < b.n);
-}
-
-/* Member by member: kind, name, value; then the shorter one comes first. */
-static int
-compare_members(const struct json *a, const struct json *b)
-{
-	const struct json *x = a->head, *y = b->head;
-	int c = 0;
-
-	for (; x && y && !c; x = x->next, y = y->next) {
-		if (a->type == JSON_OBJ) {
-			c = (int)kind_of(x) - (int)kind_of(y);
-			c = c ? c : compare_text(x->key, y->key);
-		}
-		c = c ? c : match_compare(x, y);
-	}
-	return c ? c : (x != NULL) - (y != NULL);
-}
-
-/* The text of times is as wide for each of them, so they are compared as strings are. */
-int
-match_compare(const struct json *a, const struct json *b)
-{
-	enum kind x = kind_of(a), y = kind_of(b);
-
-	if (x != y)
-		return x < y ? -1 : 1;
-	switch (x) {
-	case K_NUM:
-		return compare_num(a, b);
-	case K_STR:
-	case K_DATE:
-		return compare_text((struct str){a->s, a->len}, (struct str){b->s, b->len});
-	case K_OBJ:
-	case K_ARR:
-		return compare_members(a, b);
-	case K_BOOL:
-		return a->is - b->is;
-	default:
-		return 0;
-	}
-}
 
 static int
 compare_items(const void *a, const void *b)
 {
 	const struct json *const *x = a, *const *y = b;
 
-	return match_compare(*x, *y);
+	return value_compare(*x, *y);
 }
 
 /* ---- compiling ---- */
@@ -201,10 +102,11 @@ add_node(struct compiler *c, struct node *to, enum op op, const struct match_pat
 {
 	struct node *t;
 
-	if (++c->m->nodes > NODES) {
+	if (!c->left) {
 		err_set(c->e, 400, "filter: more than %d conditions", NODES);
 		return NULL;
 	}
+	c->left--;
 	t = xcalloc(1, sizeof *t);
 	t->op = op;
 	t->path = path;
@@ -258,97 +160,6 @@ add_path(struct compiler *c, struct str text)
 	return p;
 }
 
-/* {"_dt": "2026-11-23T23:20:49Z"}. */
-static bool
-is_time(const struct json *v, int64_t *wall, bool *zoned)
-{
-	return v->type == JSON_OBJ && v->len == 1 && str_is(v->head->key, "_dt") && v->head->type == JSON_STR
-		&& !date_parse((struct str){v->head->s, v->head->len}, wall, zoned);
-}
-
-static bool
-has_time(const struct json *v)
-{
-	int64_t wall;
-	bool zoned;
-
-	if (!is_nest(v))
-		return false;
-	if (is_time(v, &wall, &zoned))
-		return true;
-	for (const struct json *m = v->head; m; m = m->next)
-		if (has_time(m))
-			return true;
-	return false;
-}
-
-/* A time that says no zone is this machine's.  Where the system cannot tell, it is UTC. */
-static int64_t
-from_local(int64_t wall)
-{
-	int64_t seconds = wall / SECOND - (wall % SECOND < 0), days = seconds / DAY - (seconds % DAY < 0), year;
-	int month, day, rest = (int)(seconds - days * DAY);
-	struct tm tm = {.tm_isdst = -1, .tm_wday = -1};
-	time_t t;
-
-	date_civil(days, &year, &month, &day);
-	tm.tm_year = (int)year - 1900;
-	tm.tm_mon = month - 1;
-	tm.tm_mday = day;
-	tm.tm_hour = rest / 3600;
-	tm.tm_min = rest / 60 % 60;
-	tm.tm_sec = rest % 60;
-	t = mktime(&tm);
-	return tm.tm_wday < 0 ? wall : (int64_t)t * SECOND + (wall - seconds * SECOND);
-}
-
-/* Kept to years of four digits, which all times of tasks have. */
-static struct json *
-time_value(struct json_doc *d, int64_t wall, bool zoned)
-{
-	int64_t min = date_days(0, 1, 1) * DAY * SECOND, max = date_days(10000, 1, 1) * DAY * SECOND - 1;
-	char text[32];
-	struct json *v;
-
-	if (!zoned)
-		wall = from_local(wall);
-	date_iso(text, wall < min ? min : wall > max ? max : wall);
-	v = json_mkstr(d, str_of(text));
-	v->tag = TOML_DATETIME;
-	return v;
-}
-
-static struct json *
-with_times(struct json_doc *d, const struct json *v)
-{
-	struct json *to;
-	int64_t wall;
-	bool zoned;
-
-	if (is_time(v, &wall, &zoned))
-		return time_value(d, wall, zoned);
-	if (!is_nest(v))
-		return json_copy(d, v);
-	to = v->type == JSON_OBJ ? json_mkobj(d) : json_mkarr(d);
-	for (const struct json *m = v->head; m; m = m->next) {
-		if (v->type == JSON_OBJ)
-			json_set(d, to, m->key, with_times(d, m));
-		else
-			json_push(to, with_times(d, m));
-	}
-	return to;
-}
-
-static const struct json *
-operand(struct compiler *c, const struct json *v)
-{
-	if (!has_time(v))
-		return v;
-	if (!c->m->doc)
-		c->m->doc = json_new();
-	return with_times(c->m->doc, v);
-}
-
 static int compile_document(struct compiler *c, struct node *to, const struct json *doc);
 static int compile_operators(struct compiler *c, struct node *to, const struct match_path *path, const struct json *doc);
 
@@ -370,25 +181,66 @@ op_value(struct compiler *c, struct node *to, const struct match_path *path, con
 	if (has_operators(v))
 		return refuse(c, v->head->key, "no operator can stand here");
 	t->not = o->not;
-	t->value = operand(c, v);
+	t->value = value_operand(&c->m->doc, v);
 	return 0;
+}
+
+/* The regex that options stand beside, or alone.  c->among is where both are. */
+static int
+op_regex(struct compiler *c, struct node *to, const struct match_path *path, const struct oper *o, const struct json *v)
+{
+	struct node *t = add_node(c, to, o->op, path);
+	const struct json *options = json_gets(c->among, "$options");
+	struct err why = {0};
+
+	if (!t)
+		return -1;
+	if (v->type != JSON_STR)
+		return refuse(c, v->key, "needs a text");
+	if (options && options->type != JSON_STR)
+		return refuse(c, options->key, "needs a text");
+	if (++c->regexes > REGEXES)
+		return err_set(c->e, 400, "filter: more than %d times $regex", REGEXES);
+	t->regex = regex_new((struct str){v->s, v->len}, options ? (struct str){options->s, options->len} : str_of(""), &why);
+	return t->regex ? 0 : err_at(c->e, 400, why.pos, "filter: $regex: %s", why.msg);
+}
+
+static int
+op_options(struct compiler *c, struct node *to, const struct match_path *path, const struct oper *o, const struct json *v)
+{
+	(void)to;
+	(void)path;
+	(void)o;
+	return json_gets(c->among, "$regex") ? 0 : refuse(c, v->key, "needs a $regex beside it");
+}
+
+/* {"$regex": .., "$options": ..} in a list of values: JSON has no other way to write a regex there. */
+static bool
+is_regex(const struct json *v)
+{
+	return v->type == JSON_OBJ && json_gets(v, "$regex") && v->len == (json_gets(v, "$options") ? 2 : 1);
 }
 
 static int
 op_in(struct compiler *c, struct node *to, const struct match_path *path, const struct oper *o, const struct json *v)
 {
-	struct node *t = add_node(c, to, o->op, path);
+	struct node *any = add_node(c, to, OP_OR, path), *t = any ? add_node(c, any, o->op, path) : NULL;
 
 	if (!t)
 		return -1;
 	if (v->type != JSON_ARR)
 		return refuse(c, v->key, "needs a list");
-	t->not = o->not;
+	any->not = o->not;
 	t->list = xcalloc(v->len, sizeof *t->list);
 	for (const struct json *m = v->head; m; m = m->next) {
+		if (is_regex(m)) {
+			if (compile_operators(c, any, path, m) < 0)
+				return -1;
+			continue;
+		}
 		if (has_operators(m))
-			return refuse(c, m->head->key, "no operator can stand in the list of $in");
-		t->list[t->n++] = operand(c, m);
+			return refuse(c, m->head->key, "no operator can stand in a list of values");
+		t->list[t->n++] = value_operand(&c->m->doc, m);
 	}
 	qsort(t->list, t->n, sizeof *t->list, compare_items);
 	return 0;
@@ -507,10 +359,15 @@ op_elem(struct compiler *c, struct node *to, const struct match_path *path, cons
 		return -1;
 	if (v->type != JSON_OBJ)
 		return refuse(c, v->key, "needs an object");
-	if (!has_operators(v) || str_is(v->head->key, "$and") || str_is(v->head->key, "$or") || str_is(v->head->key, "$nor"))
-		return compile_document(c, t, v);
-	t->op = OP_EACH;
-	return compile_operators(c, t, &itself, v);
+	if (has_operators(v) && !str_is(v->head->key, "$and") && !str_is(v->head->key, "$or") && !str_is(v->head->key, "$nor")) {
+		t->op = OP_EACH;
+		return compile_operators(c, t, &itself, v);
+	}
+	c->elements++;
+	if (compile_document(c, t, v) < 0)
+		return -1;
+	c->elements--;
+	return 0;
 }
 
 static bool
@@ -532,9 +389,9 @@ op_all(struct compiler *c, struct node *to, const struct match_path *path, const
 		return refuse(c, v->key, "needs a list");
 	elem = v->head && is_elem(v->head);
 	for (const struct json *m = v->head; m; m = m->next) {
-		if (elem ? !is_elem(m) : has_operators(m))
+		if (elem ? !is_elem(m) : has_operators(m) && !is_regex(m))
 			return refuse(c, v->key, "its list holds values, or $elemMatch throughout");
-		if ((elem ? compile_operators(c, t, path, m) : op_value(c, t, path, &equal, m)) < 0)
+		if ((elem || is_regex(m) ? compile_operators(c, t, path, m) : op_value(c, t, path, &equal, m)) < 0)
 			return -1;
 	}
 	return 0;
@@ -573,15 +430,29 @@ op_logic(struct compiler *c, struct node *to, const struct match_path *path, con
 	return 0;
 }
 
+static int
+op_expr(struct compiler *c, struct node *to, const struct match_path *path, const struct oper *o, const struct json *v)
+{
+	struct node *t = add_node(c, to, o->op, path);
+
+	if (!t)
+		return -1;
+	if (c->elements)
+		return refuse(c, v->key, "looks at whole documents: it cannot stand in $elemMatch");
+	t->calc = calc_new(v, &c->left, c->e);
+	return t->calc ? 0 : -1;
+}
+
 static const struct oper on_field[] = {
 	{"$eq", op_value, OP_EQ, false}, {"$ne", op_value, OP_EQ, true}, {"$gt", op_value, OP_GT, false},
 	{"$gte", op_value, OP_GTE, false}, {"$lt", op_value, OP_LT, false}, {"$lte", op_value, OP_LTE, false},
 	{"$in", op_in, OP_IN, false}, {"$nin", op_in, OP_IN, true}, {"$exists", op_exists, OP_EXISTS, false},
 	{"$type", op_type, OP_TYPE, false}, {"$size", op_size, OP_SIZE, false}, {"$mod", op_mod, OP_MOD, false},
-	{"$all", op_all, OP_AND, false}, {"$elemMatch", op_elem, OP_ELEM, false}, {"$not", op_not, OP_AND, false},
+	{"$regex", op_regex, OP_REGEX, false}, {"$options", op_options, OP_REGEX, false}, {"$all", op_all, OP_AND, false}, {"$elemMatch", op_elem, OP_ELEM, false}, {"$not", op_not, OP_AND, false},
 };
 static const struct oper beside_fields[] = {
 	{"$and", op_logic, OP_AND, false}, {"$or", op_logic, OP_OR, false}, {"$nor", op_logic, OP_OR, true},
+	{"$expr", op_expr, OP_EXPR, false},
 };
 
 static const struct oper *
@@ -603,6 +474,7 @@ compile_operators(struct compiler *c, struct node *to, const struct match_path *
 
 		if (!o)
 			return refuse(c, m->key, is_operator(m) ? unknown : "a field among operators");
+		c->among = doc;
 		if (o->compile(c, to, path, o, m) < 0)
 			return -1;
 	}
@@ -630,8 +502,9 @@ struct match *
 match_new(const struct json *filter, struct err *e)
 {
 	struct match *m = xcalloc(1, sizeof *m);
-	struct compiler c = {m, e};
+	struct compiler c = {.m = m, .e = e, .left = NODES};
 
+	m->left = COST;
 	m->root = add_node(&c, NULL, OP_AND, NULL);
 	if (filter->type != JSON_OBJ)
 		err_set(e, 400, "filter: must be an object");
@@ -639,6 +512,23 @@ match_new(const struct json *filter, struct err *e)
 		return m;
 	match_free(m);
 	return NULL;
+}
+
+static bool
+is_field(const struct node *t, const char *name)
+{
+	return t->path && t->path->n == 1 && str_is(t->path->part[0], name);
+}
+
+void
+match_drop(struct match *m, const char *field)
+{
+	for (struct node **at = &m->root->child; *at;) {
+		if (is_field(*at, field))
+			*at = (*at)->next;
+		else
+			at = &(*at)->next;
+	}
 }
 
 void
@@ -652,6 +542,8 @@ match_free(struct match *m)
 	while ((t = m->all)) {
 		m->all = t->all;
 		free(t->list);
+		regex_free(t->regex);
+		calc_free(t->calc);
 		free(t);
 	}
 	while ((p = m->paths)) {
@@ -664,17 +556,25 @@ match_free(struct match *m)
 
 /* ---- testing ---- */
 
-/* What a path is followed in: a document of fields that are asked for, or a value. */
+/* What a filter is tested on: a document of fields that are asked for, or a value in it. */
 struct subject {
 	match_get *get;           /* NULL: value */
 	void *arg;
 	const struct json *value;
+	struct trial *trial;
+};
+
+/* One test of the whole filter. */
+struct trial {
+	uint64_t *left;           /* what it may cost */
+	bool odd;                 /* an expression could not be reckoned: no match, whatever is said around it */
 };
 
 /* A way along a path, for a condition or for the value to sort by. */
 struct walk {
 	const struct match_path *path;
 	const struct node *node;  /* NULL: it looks for the best */
+	struct trial *trial;
 	bool desc, found;
 	const struct json *best;
 };
@@ -686,18 +586,18 @@ type_of(const struct json *v)
 {
 	int64_t i;
 
-	switch (kind_of(v)) {
-	case K_NUM:
+	switch (value_kind(v)) {
+	case V_NUM:
 		return json_int(v, &i) < 0 ? T_DOUBLE : i >= INT32_MIN && i <= INT32_MAX ? T_INT : T_LONG;
-	case K_STR:
+	case V_STR:
 		return T_STRING;
-	case K_OBJ:
+	case V_OBJ:
 		return T_OBJECT;
-	case K_ARR:
+	case V_ARR:
 		return T_ARRAY;
-	case K_BOOL:
+	case V_BOOL:
 		return T_BOOL;
-	case K_DATE:
+	case V_DATE:
 		return T_DATE;
 	default:
 		return T_NULL;
@@ -709,9 +609,9 @@ compares(const struct node *t, const struct json *v)
 {
 	int c;
 
-	if (kind_of(v) != kind_of(t->value))
+	if (value_kind(v) != value_kind(t->value))
 		return false;
-	c = match_compare(v, t->value);
+	c = value_compare(v, t->value);
 	switch (t->op) {
 	case OP_GT:
 		return c > 0;
@@ -743,13 +643,23 @@ test_all(const struct node *t, const struct subject *s)
 	return true;
 }
 
+/* False: it costs too much.  Sort keys cost what they cost: y is NULL. */
 static bool
-has_element(const struct node *t, const struct json *v)
+spend(struct trial *y, uint64_t n)
+{
+	if (!y)
+		return true;
+	*y->left -= *y->left < n ? *y->left : n;
+	return *y->left;
+}
+
+static bool
+has_element(const struct node *t, const struct json *v, struct trial *y)
 {
 	if (!v || v->type != JSON_ARR)
 		return false;
-	for (const struct json *m = v->head; m; m = m->next) {
-		struct subject s = {.value = m};
+	for (const struct json *m = v->head; m && spend(y, 1); m = m->next) {
+		struct subject s = {.value = m, .trial = y};
 
 		if ((t->op == OP_EACH || is_nest(m)) && test_all(t, &s))
 			return true;
@@ -759,11 +669,15 @@ has_element(const struct node *t, const struct json *v)
 
 /* One value, as it is. */
 static bool
-fits(const struct node *t, const struct json *v)
+fits(const struct node *t, const struct json *v, struct trial *y)
 {
+	if (!spend(y, 1))
+		return false;
 	switch (t->op) {
 	case OP_IN:
 		return bsearch(&v, t->list, t->n, sizeof *t->list, compare_items);
+	case OP_REGEX:
+		return value_kind(v) == V_STR && regex_test(t->regex, (struct str){v->s, v->len}, y->left);
 	case OP_EXISTS:
 		return v;
 	case OP_TYPE:
@@ -774,7 +688,7 @@ fits(const struct node *t, const struct json *v)
 		return v && v->type == JSON_ARR && v->len == (uint64_t)t->num;
 	case OP_ELEM:
 	case OP_EACH:
-		return has_element(t, v);
+		return has_element(t, v, y);
 	default:
 		return compares(t, v);
 	}
@@ -786,8 +700,8 @@ look(struct walk *w, const struct json *v)
 	int c;
 
 	if (w->node)
-		return fits(w->node, v);
-	c = w->found ? match_compare(v, w->best) : 0;
+		return fits(w->node, v, w->trial);
+	c = w->found ? value_compare(v, w->best) : 0;
 	if (!w->found || (w->desc ? c > 0 : c < 0))
 		w->best = v;
 	w->found = true;
@@ -805,7 +719,7 @@ arrive(struct walk *w, const struct json *v)
 	for (const struct json *m = v->head; m; m = m->next)
 		if (look(w, m))
 			return true;
-	return w->node ? look(w, v) : v->len ? false : look(w, &undefined);
+	return w->node ? look(w, v) : v->len ? false : look(w, &value_missing);
 }
 
 /* The place in an array that the part names; false: none. */
@@ -851,14 +765,14 @@ follow(struct walk *w, const struct json *v, size_t i, int forks)
 	if (v->type != JSON_ARR)
 		return look(w, NULL);
 	if (place(w->path->part[i], &where)) {
-		at = element(v, where);
+		at = spend(w->trial, where < v->len ? where : 0) ? element(v, where) : NULL;
 		if (at && (i + 1 == w->path->n ? look(w, at) : is_nest(at) && follow(w, at, i + 1, forks + 1)))
 			return true;
 		if (forks >= FORKS)
 			return false;
 		forks++;
 	}
-	for (const struct json *m = v->head; m; m = m->next)
+	for (const struct json *m = v->head; m && spend(w->trial, 1); m = m->next)
 		if (m->type == JSON_OBJ && follow(w, m, i, forks))
 			return true;
 	return false;
@@ -884,27 +798,39 @@ start(struct walk *w, const struct subject *s)
 static bool
 test(const struct node *t, const struct subject *s)
 {
-	struct walk w = {.path = t->path, .node = t};
+	struct walk w = {.path = t->path, .node = t, .trial = s->trial};
 	bool is;
 
-	if (t->op == OP_AND) {
+	if (t->op == OP_EXPR) {
+		int known = calc_test(t->calc, s->get, s->arg, s->trial->left);
+
+		s->trial->odd |= known < 0;
+		is = known > 0;
+	} else if (t->op == OP_AND) {
 		is = test_all(t, s);
 	} else if (t->op == OP_OR) {
 		is = false;
 		for (const struct node *c = t->child; c && !is; c = c->next)
 			is = test(c, s);
 	} else {
-		is = t->path->n ? start(&w, s) : fits(t, s->value);
+		is = t->path->n ? start(&w, s) : fits(t, s->value, s->trial);
 	}
 	return is != t->not;
 }
 
 bool
-match_test(const struct match *m, match_get *get, void *arg)
+match_test(struct match *m, match_get *get, void *arg)
 {
-	struct subject s = {.get = get, .arg = arg};
+	struct trial y = {.left = &m->left};
+	struct subject s = {.get = get, .arg = arg, .trial = &y};
 
-	return test(m->root, &s);
+	return test(m->root, &s) && !y.odd && m->left;
+}
+
+int
+match_spent(const struct match *m, struct err *e)
+{
+	return m->left ? 0 : err_set(e, 400, "filter: it costs too much: name fewer tasks by status or id, or look at fewer values");
 }
 
 const struct json *

@@ -57,6 +57,7 @@ struct regex {
 	uint32_t *now, *then, *stack;   /* lists of steps */
 	uint64_t *mark;           /* of each step: the position at which it was listed last */
 	uint64_t serial;
+	uint64_t work;            /* steps of this test */
 };
 
 struct parser {
@@ -84,7 +85,7 @@ static int parse_alt(struct parser *p);
 static int
 wrong(struct parser *p, size_t at, const char *what)
 {
-	return err_at(p->e, 400, at, "regular expression: %s at position %lu", what, (unsigned long)at);
+	return err_at(p->e, 400, at, "%s at position %lu", what, (unsigned long)at);
 }
 
 /* ---- characters ---- */
@@ -764,7 +765,7 @@ emit(struct parser *p, struct step s)
 	struct regex *r = p->r;
 
 	if (r->steps >= PROGRAM)
-		return err_set(p->e, 400, "regular expression: too large: its repeats make more than %d steps", PROGRAM);
+		return err_set(p->e, 400, "too large: its repeats make more than %d steps", PROGRAM);
 	if (r->steps == r->cap) {
 		r->cap = r->cap ? r->cap * 2 : 32;
 		r->step = xrealloc(r->step, r->cap * sizeof *r->step);
@@ -895,6 +896,7 @@ follow(struct regex *r, uint32_t *list, size_t *n, uint32_t pc, const struct spo
 		const struct step *s;
 
 		pc = r->stack[--depth];
+		r->work++;
 		if (r->mark[pc] == r->serial)
 			continue;
 		r->mark[pc] = r->serial;
@@ -942,40 +944,64 @@ char_at(const char *p, size_t n, size_t *len)
 	return (unsigned char)*p;
 }
 
-bool
-regex_test(struct regex *r, struct str text)
+static struct spot
+spot_at(int32_t before, struct str text, size_t at, size_t *len)
+{
+	struct spot s = {.before = before, .after = char_at(text.p + at, text.n - at, len)};
+
+	s.last = s.after < 0 || (s.after == '\n' && at + 1 == text.n);
+	return s;
+}
+
+/* Lists in r->then where the n steps of r->now lead to with the character here; *n becomes how many.  True: to the end. */
+static bool
+advance(struct regex *r, size_t *n, uint32_t c, const struct spot *there)
+{
+	uint32_t *list = r->now;
+	size_t then = 0;
+
+	r->serial++;
+	r->work += *n;
+	for (size_t i = 0; i < *n; i++)
+		if (accepts(r, &r->step[list[i]], c) && follow(r, r->then, &then, list[i] + 1, there))
+			return true;
+	r->now = r->then;
+	r->then = list;
+	*n = then;
+	return false;
+}
+
+static bool
+search(struct regex *r, struct str text, uint64_t most)
 {
 	size_t n = 0, at = 0, len;
-	struct spot here = {.before = -1, .after = char_at(text.p, text.n, &len)};
+	struct spot here = spot_at(-1, text, 0, &len);
 
-	for (;;) {
-		size_t then = 0, next;
-		struct spot there;
+	r->serial++;
+	while (r->work < most) {
+		int32_t c = here.after;
 
-		here.last = here.after < 0 || (here.after == '\n' && at + 1 == text.n);
-		if (!at)
-			r->serial++;
 		if (follow(r, r->now, &n, 0, &here))   /* a match can begin anywhere */
 			return true;
-		if (here.after < 0)
+		if (c < 0)
 			return false;
 		at += len;
-		there = (struct spot){.before = here.after, .after = char_at(text.p + at, text.n - at, &next)};
-		there.last = there.after < 0 || (there.after == '\n' && at + 1 == text.n);
-		r->serial++;
-		for (size_t i = 0; i < n; i++)
-			if (accepts(r, &r->step[r->now[i]], (uint32_t)here.after) && follow(r, r->then, &then, r->now[i] + 1, &there))
-				return true;
-		{
-			uint32_t *swap = r->now;
-
-			r->now = r->then;
-			r->then = swap;
-		}
-		n = then;
-		here = there;
-		len = next;
+		here = spot_at(c, text, at, &len);
+		if (advance(r, &n, (uint32_t)c, &here))
+			return true;
 	}
+	return false;
+}
+
+bool
+regex_test(struct regex *r, struct str text, uint64_t *left)
+{
+	bool is;
+
+	r->work = 0;
+	is = search(r, text, *left);
+	*left -= r->work < *left ? r->work : *left;
+	return is;
 }
 
 /* ---- beginning and end ---- */
@@ -1001,9 +1027,9 @@ regex_new(struct str pattern, struct str options, struct err *e)
 	int root = -1;
 
 	if (pattern.n > PATTERN)
-		err_set(e, 400, "regular expression: longer than %d bytes", PATTERN);
+		err_set(e, 400, "longer than %d bytes", PATTERN);
 	else if (!utf8_valid(pattern.p, pattern.n))
-		err_set(e, 400, "regular expression: not UTF-8");
+		err_set(e, 400, "not UTF-8");
 	else if (!read_options(&p, options))
 		root = parse_alt(&p);
 	if (root >= 0 && p.at < p.n)

@@ -7,7 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, regex, match, queue, show, journal, auth, field, api, conn, claim, serve.
+ * Order of use: tree, regex, value, calc, match, queue, show, journal, auth, field, api, conn, claim, serve.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -73,22 +73,56 @@ struct regex;
 struct regex *regex_new(struct str pattern, struct str options, struct err *e);
 void regex_free(struct regex *r);
 /* Whether it matches somewhere in text.  Time is that of the text times that of the pattern, whatever they are; memory that of the
- * pattern.  Uses memory of r: not for two threads. */
-bool regex_test(struct regex *r, struct str text);
+ * pattern.  *left is how many steps that may be, less those that were made; at 0 the answer means nothing.  Uses memory of r: not for
+ * two threads. */
+bool regex_test(struct regex *r, struct str text, uint64_t *left);
+
+/* ---- value.c: kinds and order of values, times (SPEC 2), pure but for the local time ---------------------------- */
+
+/* In MongoDB's order.  NULL is V_NULL; a time is a JSON_STR with tag TOML_DATETIME and text of date_iso. */
+enum value_kind { V_MISSING, V_NULL, V_NUM, V_STR, V_OBJ, V_ARR, V_BOOL, V_DATE };
+enum value_kind value_kind(const struct json *v);
+extern const struct json value_missing;                     /* the V_MISSING */
+/* Order of two values as MongoDB sorts them: < 0, 0, > 0. */
+int value_compare(const struct json *a, const struct json *b);
+/* A number: an integer that fits, a larger one (its digits are text), or else; d is set but for the first. */
+struct number {
+	enum { NUM_INT, NUM_BIG, NUM_REAL } form;
+	int64_t i;
+	double d;
+	struct str text;
+};
+struct number value_number(const struct json *v);           /* of a V_NUM; text lives as long as v */
+int value_compare_numbers(const struct number *a, const struct number *b);
+int64_t value_time(const struct json *v);                   /* of a V_DATE: wall */
+/* v, or where there is an {"_dt": ISO time} in it a copy with times instead, in *d (made when it is NULL; owned by the caller).
+ * A time without zone is this machine's local one. */
+const struct json *value_operand(struct json_doc **d, const struct json *v);
+
+/* ---- calc.c: expressions ($expr), pure ---------------------------------------------------------------------- */
+
+/* get(arg, name) gives the value of a top-level field, or NULL when it is missing. */
+typedef const struct json *match_get(void *arg, struct str name);
+struct calc;
+/* Compiles an expression of at most *left terms, less those that it has.  NULL with err.code 400 and a message that names the
+ * operator.  v must outlive it.  Owned. */
+struct calc *calc_new(const struct json *v, size_t *left, struct err *e);
+void calc_free(struct calc *c);
+/* Whether it is true; -1: it cannot be reckoned on this document, or costs more than *left. */
+int calc_test(const struct calc *c, match_get *get, void *arg, uint64_t *left);
 
 /* ---- match.c: filters (SPEC 2) over JSON values, pure ------------------------------------------------------ */
 
 /* The document that a filter looks at: fields are asked for one by one, so that only what is used is made. */
 struct match;
-/* Compiles a MongoDB query document.  NULL with err.code 400 and a message that names the operator.  filter must outlive it.  Owned.
- * times without zone mean UTC shifted by tz seconds (the server's local time). */
+/* Compiles a MongoDB query document.  NULL with err.code 400 and a message that names the operator.  filter must outlive it.  Owned. */
 struct match *match_new(const struct json *filter, struct err *e);
 void match_free(struct match *m);
-/* get(arg, name) gives the value of a top-level field, or NULL when it is missing; a time is a JSON_STR with tag TOML_DATETIME. */
-typedef const struct json *match_get(void *arg, struct str name);
-bool match_test(const struct match *m, match_get *get, void *arg);
-/* Order of two values as MongoDB sorts them (missing = NULL first): < 0, 0, > 0. */
-int match_compare(const struct json *a, const struct json *b);
+bool match_test(struct match *m, match_get *get, void *arg);
+/* Drops what the filter asks of that field outside of $and and the like, as if it did not stand there. */
+void match_drop(struct match *m, const char *field);
+/* All tests of a filter together may cost so much and no more: -1 with err (400) when that was reached.  Then nothing matches. */
+int match_spent(const struct match *m, struct err *e);
 /* What MongoDB sorts a document by at a dotted path: the least of the values there, or with desc the greatest; NULL: nothing there.
  * text must outlive the path; NULL when it has too many parts.  Owned. */
 struct match_path;
@@ -156,7 +190,7 @@ struct fetch {
 	int64_t task_timeout;          /* from eta_max, rounded up; 0: unchanged */
 	double heartbeat_timeout;      /* 0 or NAN: unchanged */
 	const struct json *required;   /* list or NULL */
-	const struct match *filter;    /* or NULL */
+	struct match *filter;          /* or NULL */
 	const struct json *cmd;        /* or NULL */
 	const unsigned char *token;    /* the run's, or NULL */
 };
@@ -178,9 +212,9 @@ int queue_task_delete(struct store *s, struct queue *q, struct str id, struct no
 struct task *queue_task(struct queue *q, struct str id);    /* NULL: none in this queue */
 void queue_task_print(struct buf *b, const struct task *t);   /* the task as the API shows it */
 /* Tasks that match, sorted, from offset, at most limit, printed into b as a JSON list.  How many, or -1 with err. */
-struct search {
+struct search {                        /* what is given replaces what the filter says of the same field */
 	struct str id, name, status;   /* p NULL or n 0: any */
-	const struct match *filter;
+	struct match *filter;
 	const struct json *sort;       /* [[field, 1|-1], ...] or NULL */
 	int64_t offset, limit;
 };

@@ -383,7 +383,7 @@ row_order(const struct page *p, const struct row *a, const struct row *b)
 {
 	for (size_t i = 0; i < p->sorts; i++) {
 		union key x = a->key[i], y = b->key[i];
-		int c = p->sort[i].column ? (x.num > y.num) - (x.num < y.num) : match_compare(x.value, y.value);
+		int c = p->sort[i].column ? (x.num > y.num) - (x.num < y.num) : value_compare(x.value, y.value);
 
 		if (c)
 			return p->sort[i].desc ? -c : c;
@@ -509,6 +509,21 @@ offer_task(struct page *p, const struct task *t)
 	page_offer(p, t, t->v.seq);
 }
 
+/* What is asked beside the filter, which is always the queue, replaces what that says of the same fields. */
+static void
+replace_fields(const struct search *in, const char *name)
+{
+	if (!in->filter)
+		return;
+	match_drop(in->filter, "queue_id");
+	if (in->id.n)
+		match_drop(in->filter, "_id");
+	if (in->name.n)
+		match_drop(in->filter, name);
+	if (in->status.n)
+		match_drop(in->filter, "status");
+}
+
 int64_t
 queue_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e)
 {
@@ -519,6 +534,7 @@ queue_search(struct store *s, struct queue *q, const struct search *in, struct b
 	int64_t n;
 
 	(void)s;
+	replace_fields(in, "task_name");
 	for (int i = 0; i < TASK_STATES; i++)
 		rows += status == TASK_STATES || i == status ? q->count[i] : 0;
 	if (page_open(&p, in, task_columns, LEN(task_columns), in->id.n ? one != NULL : rows, e) < 0)
@@ -533,7 +549,7 @@ queue_search(struct store *s, struct queue *q, const struct search *in, struct b
 	else
 		for (const struct task *t = q->first; t; t = t->next)
 			offer_task(&p, t);
-	n = page_print(&p, b, task_columns, LEN(task_columns));
+	n = in->filter && match_spent(in->filter, e) < 0 ? -1 : page_print(&p, b, task_columns, LEN(task_columns));
 	page_close(&p);
 	return n;
 }
@@ -556,6 +572,7 @@ queue_worker_search(struct store *s, struct queue *q, const struct search *in, s
 	int64_t n;
 
 	(void)s;
+	replace_fields(in, "worker_name");
 	for (const struct worker *w = in->id.n ? NULL : q->first_worker; w; w = w->next)
 		rows++;
 	if (page_open(&p, in, worker_columns, LEN(worker_columns), in->id.n ? one != NULL : rows, e) < 0)
@@ -564,7 +581,7 @@ queue_worker_search(struct store *s, struct queue *q, const struct search *in, s
 		offer_worker(&p, one);
 	for (const struct worker *w = in->id.n ? NULL : q->first_worker; w; w = w->next)
 		offer_worker(&p, w);
-	n = page_print(&p, b, worker_columns, LEN(worker_columns));
+	n = in->filter && match_spent(in->filter, e) < 0 ? -1 : page_print(&p, b, worker_columns, LEN(worker_columns));
 	page_close(&p);
 	return n;
 }

@@ -5,6 +5,14 @@
 
 #include <time.h>
 
+static bool
+finds(struct regex *r, struct str text)
+{
+	uint64_t left = UINT64_MAX;
+
+	return regex_test(r, text, &left);
+}
+
 static void
 test_match(void)
 {
@@ -42,8 +50,8 @@ test_match(void)
 		struct err e = {0};
 		struct regex *r = regex_new(str_of(row[i].pattern), str_of(row[i].options), &e);
 
-		check(r && regex_test(r, str_of(row[i].text)) == row[i].is, "/%s/%s on \"%s\": %s", row[i].pattern, row[i].options, row[i].text, e.msg);
-		check(!r || regex_test(r, str_of(row[i].text)) == row[i].is, "the same again: /%s/", row[i].pattern);
+		check(r && finds(r, str_of(row[i].text)) == row[i].is, "/%s/%s on \"%s\": %s", row[i].pattern, row[i].options, row[i].text, e.msg);
+		check(!r || finds(r, str_of(row[i].text)) == row[i].is, "the same again: /%s/", row[i].pattern);
 		regex_free(r);
 	}
 }
@@ -80,7 +88,7 @@ static void
 test_linear(void)
 {
 	static const char *const pattern[] = {"(a+)+$", "(a|a)*b", "(a*)*b", "^(a|aa)+$", "(x+x+)+y", ".*.*.*=.*", "(((((a*)*)*)*)*)*c"};
-	size_t n = 1 << 20;
+	size_t n = 1 << 20, few = 1 << 16;
 	char *text = xmalloc(n);
 	struct err e = {0};
 
@@ -88,13 +96,30 @@ test_linear(void)
 	text[n - 1] = '!';
 	for (size_t i = 0; i < LEN(pattern); i++) {
 		struct regex *r = regex_new(str_of(pattern[i]), str_of(""), &e);
+		struct str all = {text, n}, end = {text + n - few, few};   /* the first has the whole, for the others less tells as much */
 		clock_t from = clock();
 
-		check(r && !regex_test(r, (struct str){text, n}), "/%s/ does not match a megabyte of a", pattern[i]);
+		check(r && !finds(r, i ? end : all), "/%s/ does not match %s", pattern[i], i ? "64 KiB of a" : "a megabyte of a");
 		check((double)(clock() - from) / CLOCKS_PER_SEC < 20, "/%s/ takes long", pattern[i]);
 		regex_free(r);
 	}
 	free(text);
+}
+
+/* It stops when it has cost what it may. */
+static void
+test_cost(void)
+{
+	struct err e = {0};
+	struct regex *r = regex_new(str_of("(a|b)*c"), str_of(""), &e);
+	uint64_t left = 1000, before;
+
+	check(regex_test(r, str_of("abc"), &left) && left && left < 1000, "a test costs something: %d left", (int)left);
+	before = left;
+	check(regex_test(r, str_of("abc"), &left) && before - left == 1000 - before, "the same again costs the same");
+	left = 20;
+	check(!regex_test(r, str_of("abababababababababababababababababc"), &left) && !left, "beyond what it may cost: %d left", (int)left);
+	regex_free(r);
 }
 
 /* Large or odd patterns are refused or cheap. */
@@ -116,7 +141,7 @@ test_hostile(void)
 			r = regex_new((struct str){b.p, b.len}, str_of(""), &e);
 			check(r || e.code == 400, "%s repeated", piece[i]);
 			if (r)
-				regex_test(r, str_of("aaaa"));
+				finds(r, str_of("aaaa"));
 			regex_free(r);
 		}
 	}
@@ -145,7 +170,7 @@ test_garbage(void)
 		}
 		r = regex_new((struct str){p, n}, str_of(i % 2 ? "x" : ""), &e);
 		if (r)
-			regex_test(r, str_of("ab ba\n12"));
+			finds(r, str_of("ab ba\n12"));
 		else if (e.code != 400 || e.pos > n)
 			check(false, "garbage %.*s: %d at %d", (int)n, p, e.code, (int)e.pos);
 		regex_free(r);
@@ -159,6 +184,7 @@ main(void)
 	test_match();
 	test_refused();
 	test_linear();
+	test_cost();
 	test_hostile();
 	test_garbage();
 	return test_done("regex");

@@ -203,7 +203,13 @@ test_search(void)
 		{{.limit = 100}, "{\"status\":\"pending\",\"retries\":0,\"cmd\":\"\",\"summary\":{},\"max_retries\":3}", NULL, "1 2 3 4 5 6"},
 		{{.limit = 100}, "{\"created_at\":{\"$gt\":{\"_dt\":\"1970-01-01T00:00:10Z\"}}}", NULL, "3 4 5 6"},
 		{{.limit = 100}, "{\"priority\":{\"$in\":[10,11]},\"task_name\":\"b\"}", NULL, "2"},
-		{{.limit = 100}, "{\"queue_id\":\"x\"}", NULL, ""},
+		{{.limit = 100}, "{\"queue_id\":\"x\",\"task_name\":\"b\"}", NULL, "2 3 4"},
+		{{.limit = 100}, "{\"$and\":[{\"queue_id\":\"x\"}]}", NULL, ""},
+		{{.limit = 100, .status = {"pending", 7}}, "{\"status\":\"failed\",\"task_name\":{\"$gt\":\"a\",\"$lt\":\"b\"}}", NULL, "6"},
+		{{.limit = 100, .name = {"b", 1}}, "{\"task_name\":{\"$in\":[\"a\"]},\"priority\":20}", NULL, "3 4"},
+		{{.limit = 100, .id = {"00030000-0000-4000-8000-000000000001", 36}}, "{\"_id\":\"x\"}", NULL, "3"},
+		{{.limit = 100, .id = {"00030000-0000-4000-8000-000000000001", 36}}, "{\"task_id\":\"x\"}", NULL, ""},
+		{{.limit = 100}, "{\"$or\":[{\"args.x\":{\"$regex\":\"^te\"}},{\"$expr\":{\"$lt\":[{\"$multiply\":[\"$priority\",2]},20]}}]}", NULL, "4 6"},
 	};
 	struct buf many = {0};
 
