@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How tasks are found: tables by id, the pending ones of a shape in the order in which they are fetched, and the deadlines of
+ * How tasks are found: tables by id, by name, the pending ones of a shape in the order in which they are fetched, and the deadlines of
  * those that run.  Nothing costs more than the logarithm of how many there are, and nothing large is ever made anew at once.
  */
 #include "state.h"
@@ -110,6 +110,88 @@ index_free(struct table *t, bool nodes)
 			free(g->slot[i].node);
 		free(g->slot);
 	}
+}
+
+/* ---- tasks by name ---- */
+
+/* Two digests of the name, keyed by the queue: that two names have the same is not to be expected in the life of the universe. */
+static void
+name_id(const struct store *s, const struct queue *q, struct str text, uuid id)
+{
+	unsigned char key[16];
+	uint64_t h;
+
+	for (int i = 0; i < 16; i++)
+		key[i] = s->seed[i] ^ q->node.id[i];
+	h = hash_sip(key, text.p, text.n);
+	memcpy(id, &h, 8);
+	key[0] ^= 1;
+	h = hash_sip(key, text.p, text.n);
+	memcpy(id + 8, &h, 8);
+}
+
+struct name *
+name_find(const struct store *s, const struct queue *q, struct str text)
+{
+	uuid id;
+
+	name_id(s, q, text, id);
+	return index_find(s, &s->names, id);
+}
+
+static void
+name_leave(struct store *s, struct task *t)
+{
+	struct name *n = t->name;
+
+	*(t->prev_named ? &t->prev_named->next_named : &n->first) = t->next_named;
+	if (t->next_named)
+		t->next_named->prev_named = t->prev_named;
+	t->name = NULL;
+	t->next_named = t->prev_named = NULL;
+	t->v.name = NULL;
+	s->live -= strlen(n->text);
+	if (--n->count)
+		return;
+	index_remove(s, &s->names, &n->node);
+	free(n);
+}
+
+static struct name *
+name_take(struct store *s, const struct queue *q, struct str text)
+{
+	struct name *n;
+	uuid id;
+
+	name_id(s, q, text, id);
+	n = index_find(s, &s->names, id);
+	if (n)
+		return n;
+	n = xmalloc(sizeof *n + text.n + 1);
+	*n = (struct name){.first = NULL};
+	memcpy(n->text, text.p, text.n + 1);
+	index_add(s, &s->names, &n->node, id);
+	return n;
+}
+
+void
+name_set(struct store *s, struct task *t, const char *text)
+{
+	struct name *n = text ? name_take(s, t->queue, str_of(text)) : NULL;
+
+	if (n)
+		n->count++;
+	if (t->name)
+		name_leave(s, t);
+	if (!n)
+		return;
+	t->name = n;
+	t->v.name = n->text;
+	t->next_named = n->first;
+	if (n->first)
+		n->first->prev_named = t;
+	n->first = t;
+	s->live += strlen(n->text);
 }
 
 /* ---- pending tasks of a shape: a treap whose ends are known, so that first in, first out costs the same however many ---- */

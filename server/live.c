@@ -457,9 +457,10 @@ sift(struct task **heap, size_t n, struct task *t)
 	heap[i] = t;
 }
 
-/* The first that the filter takes: the shapes' tasks in one order, as a heap of where each has come to. */
+/* The first that the filter takes of the first "most": the shapes' tasks in one order, as a heap of where each has come to.  NULL and
+ * *more: there are others behind them. */
 static struct task *
-walk(struct queue *q, const struct need *need, struct match *filter)
+walk(struct queue *q, const struct need *need, struct match *filter, size_t most, bool *more)
 {
 	struct task **heap = NULL, *t = NULL;
 	size_t n = 0, cap = 0;
@@ -481,20 +482,61 @@ walk(struct queue *q, const struct need *need, struct match *filter)
 		}
 	}
 	view = view_new();
-	while (n && !match_spent(filter, NULL)) {
+	while (n && most-- && !match_spent(filter, NULL)) {
 		t = heap[0];
 		view_task(view, t);
 		if (match_test(filter, view_get, view))
-			break;
+			goto out;
 		t = pending_after(t);
 		if (!t)
 			t = heap[--n];
 		if (n)
 			sift(heap, n, t);
 	}
+	t = NULL;
+out:
+	*more = !t && n;
 	view_free(view);
 	free(heap);
-	return n ? t : NULL;
+	return t;
+}
+
+struct choice {
+	const struct need *need;
+	struct match *filter;
+	struct view *view;
+	struct task *best;
+};
+
+static void
+consider(void *ctx, struct task *t)
+{
+	struct choice *c = ctx;
+
+	if (t->v.status != PENDING || (c->best && !pending_before(t, c->best)) || !need_test(c->need, t->shape))
+		return;
+	view_task(c->view, t);
+	if (match_test(c->filter, view_get, c->view))
+		c->best = t;
+}
+
+/* Where the filter can only be of a few tasks, they are looked through once as many others were looked at in vain. */
+static struct task *
+first_that(struct queue *q, const struct need *need, struct match *filter)
+{
+	struct choice c = {.need = need, .filter = filter};
+	struct search in = {.filter = filter};
+	struct source src;
+	bool more;
+
+	source_find(q, &in, &src);
+	c.best = walk(q, need, filter, src.rows, &more);
+	if (!more)
+		return c.best;
+	c.view = view_new();
+	source_each(q, &src, consider, &c);
+	view_free(c.view);
+	return c.best;
 }
 
 static struct task *
@@ -529,7 +571,7 @@ queue_fetch(struct store *s, struct queue *q, const struct fetch *in, struct now
 	need = need_new(in->required, e);
 	if (!need)
 		return -1;
-	*t = in->filter ? walk(q, need, in->filter) : first_of(q, need);
+	*t = in->filter ? first_that(q, need, in->filter) : first_of(q, need);
 	need_free(need);
 	if (in->filter && match_spent(in->filter, e) < 0)
 		return -1;

@@ -520,6 +520,35 @@ is_field(const struct node *t, const char *name)
 	return t->path && t->path->n == 1 && str_is(t->path->part[0], name);
 }
 
+static bool
+find_pins(const struct node *t, const char *field, const struct json *const **list, size_t *n)
+{
+	if (t->not)
+		return false;
+	if (is_field(t, field) && t->op == OP_EQ) {
+		*list = (const struct json *const *)&t->value;
+		*n = 1;
+		return true;
+	}
+	if (is_field(t, field) && t->op == OP_IN) {
+		*list = (const struct json *const *)t->list;
+		*n = t->n;
+		return true;
+	}
+	if (t->op != OP_AND && (t->op != OP_OR || !t->child || t->child->next))
+		return false;
+	for (const struct node *c = t->child; c; c = c->next)
+		if (find_pins(c, field, list, n))
+			return true;
+	return false;
+}
+
+bool
+match_pins(const struct match *m, const char *field, const struct json *const **list, size_t *n)
+{
+	return find_pins(m->root, field, list, n);
+}
+
 void
 match_drop(struct match *m, const char *field)
 {

@@ -177,6 +177,8 @@ task_apply(struct store *s, struct task *t, const struct task_image *im, struct 
 	pending_leave(t);
 	leave_state(s, t);
 	record_copy(s, record_task, im->set, &t->v, im);
+	if (im->set & M_NAME)
+		name_set(s, t, im->v.name);
 	enter_state(s, t);
 	if (im->set & M_WORKER)
 		own(s, t);
@@ -228,6 +230,7 @@ task_free(struct store *s, struct task *t)
 	pending_leave(t);
 	leave_state(s, t);
 	disown(t);
+	name_set(s, t, NULL);
 	deadline_remove(s, t);
 	index_remove(s, &s->tasks, &t->node);
 	record_drop(s, record_task, &t->v);
@@ -926,6 +929,7 @@ store_free(struct store *s)
 	index_free(&s->queues, false);
 	index_free(&s->workers, false);
 	index_free(&s->tasks, false);
+	index_free(&s->names, false);
 	index_free(&s->runs, true);
 	index_free(&s->tombs, true);
 	free(s->by_seq);

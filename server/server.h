@@ -121,6 +121,8 @@ void match_free(struct match *m);
 bool match_test(struct match *m, match_get *get, void *arg);
 /* Drops what the filter asks of that field outside of $and and the like, as if it did not stand there. */
 void match_drop(struct match *m, const char *field);
+/* Whether the filter can hold only where that top-level field has one of the values in *list, sorted; it lives as long as m. */
+bool match_pins(const struct match *m, const char *field, const struct json *const **list, size_t *n);
 /* All tests of a filter together may cost so much and no more: -1 with err (400) when that was reached.  Then nothing matches. */
 int match_spent(const struct match *m, struct err *e);
 /* What MongoDB sorts a document by at a dotted path: the least of the values there, or with desc the greatest; NULL: nothing there.

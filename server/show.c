@@ -490,20 +490,125 @@ named(struct str wanted, const char *name)
 	return !wanted.n || (name && str_is(wanted, name));
 }
 
-static int
-status_of(struct str text, const char *const *names, int n)
+/* ---- where to look ---- */
+
+typedef void each_task(void *ctx, struct task *t);
+
+/* Each calls fn, unless that is NULL, for its tasks, and says how many there are. */
+static size_t
+by_id(struct queue *q, struct str text, each_task *fn, void *ctx)
+{
+	struct task *t = queue_task(q, text);
+
+	if (t && fn)
+		fn(ctx, t);
+	return t != NULL;
+}
+
+static size_t
+by_name(struct queue *q, struct str text, each_task *fn, void *ctx)
+{
+	const struct name *n = name_find(q->store, q, text);
+
+	for (struct task *t = n && fn ? n->first : NULL; t; t = t->next_named)
+		fn(ctx, t);
+	return n ? n->count : 0;
+}
+
+static size_t
+by_status(struct queue *q, struct str text, each_task *fn, void *ctx)
 {
 	int i = 0;
 
-	while (i < n && !str_is(text, names[i]))
+	while (i < TASK_STATES && !str_is(text, task_status[i]))
 		i++;
-	return i;
+	if (i == TASK_STATES)
+		return 0;
+	for (struct task *t = fn ? q->in[i] : NULL; t; t = t->next_peer)
+		fn(ctx, t);
+	return q->count[i];
 }
 
-static void
-offer_task(struct page *p, const struct task *t)
+static size_t
+all(struct queue *q, struct str text, each_task *fn, void *ctx)
 {
-	if (!named(p->in->name, t->v.name) || !named(p->in->status, task_status[t->v.status]))
+	size_t n = 0;
+
+	(void)text;
+	for (struct task *t = fn ? q->first : NULL; t; t = t->next)
+		fn(ctx, t);
+	for (int i = 0; i < TASK_STATES; i++)
+		n += q->count[i];
+	return n;
+}
+
+/* The i-th text; false when it is that of the one before. */
+static bool
+text_at(const struct source *src, size_t i, struct str *text)
+{
+	const struct json *v = src->list ? src->list[i] : NULL;
+
+	*text = v ? (struct str){v->s, v->len} : src->one;
+	return !i || value_compare(src->list[i - 1], v);
+}
+
+/* Whether nothing but texts is wanted of the field. */
+static bool
+texts_of(const struct match *filter, const char *field, struct source *src)
+{
+	if (!filter || !match_pins(filter, field, &src->list, &src->n))
+		return false;
+	for (size_t i = 0; i < src->n; i++)
+		if (value_kind(src->list[i]) != V_STR)
+			return false;
+	return true;
+}
+
+void
+source_find(struct queue *q, const struct search *in, struct source *src)
+{
+	const struct {
+		const char *field;
+		struct str beside;
+		size_t (*each)(struct queue *q, struct str text, each_task *fn, void *ctx);
+	} ways[] = {
+		{"_id", in->id, by_id}, {"task_id", {NULL, 0}, by_id}, {"task_name", in->name, by_name}, {"status", in->status, by_status},
+	};
+
+	*src = (struct source){.each = all, .n = 1, .rows = all(q, (struct str){0}, NULL, NULL)};
+	for (size_t i = 0; i < LEN(ways); i++) {
+		struct source s = {.each = ways[i].each, .one = ways[i].beside, .n = 1};
+		struct str text;
+
+		if (!s.one.n && !texts_of(in->filter, ways[i].field, &s))
+			continue;
+		for (size_t k = 0; k < s.n; k++)
+			if (text_at(&s, k, &text))
+				s.rows += s.each(q, text, NULL, NULL);
+		if (s.rows < src->rows)
+			*src = s;
+	}
+}
+
+void
+source_each(struct queue *q, const struct source *src, each_task *fn, void *ctx)
+{
+	struct str text;
+
+	for (size_t i = 0; i < src->n; i++)
+		if (text_at(src, i, &text))
+			src->each(q, text, fn, ctx);
+}
+
+/* ---- searching ---- */
+
+static void
+offer_task(void *page, struct task *t)
+{
+	struct page *p = page;
+
+	if (!named(p->in->name, t->v.name) || !named(p->in->status, task_status[t->v.status])
+	    || (p->in->id.n && queue_task(t->queue, p->in->id) != t))
 		return;
 	view_task(p->view, t);
 	page_offer(p, t, t->v.seq);
@@ -527,28 +632,16 @@ replace_fields(const struct search *in, const char *name)
 int64_t
 queue_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e)
 {
-	int status = in->status.n ? status_of(in->status, task_status, TASK_STATES) : TASK_STATES;
-	const struct task *one = in->id.n ? queue_task(q, in->id) : NULL;
-	size_t rows = 0;
+	struct source src;
 	struct page p;
 	int64_t n;
 
 	(void)s;
 	replace_fields(in, "task_name");
-	for (int i = 0; i < TASK_STATES; i++)
-		rows += status == TASK_STATES || i == status ? q->count[i] : 0;
-	if (page_open(&p, in, task_columns, LEN(task_columns), in->id.n ? one != NULL : rows, e) < 0)
+	source_find(q, in, &src);
+	if (page_open(&p, in, task_columns, LEN(task_columns), src.rows, e) < 0)
 		return -1;
-	if (one)
-		offer_task(&p, one);
-	else if (in->id.n)
-		;
-	else if (status < TASK_STATES)
-		for (const struct task *t = q->in[status]; t; t = t->next_peer)
-			offer_task(&p, t);
-	else
-		for (const struct task *t = q->first; t; t = t->next)
-			offer_task(&p, t);
+	source_each(q, &src, offer_task, &p);
 	n = in->filter && match_spent(in->filter, e) < 0 ? -1 : page_print(&p, b, task_columns, LEN(task_columns));
 	page_close(&p);
 	return n;

@@ -39,10 +39,18 @@ struct task_data {
 	int64_t max_retries, retries, priority;
 	double heartbeat_timeout;  /* seconds or NAN */
 	uuid worker;               /* all 0: null; may name a worker that was deleted */
-	const char *name;          /* NULL: null; the plain text */
+	const char *name;          /* NULL: null; the plain text, of a task that of its struct name */
 	const char *args, *metadata, *summary;   /* NULL: {} */
 	const char *cmd;           /* NULL: null; "" is the text "\"\"" */
 	int status;
+};
+
+/* The tasks of a queue that have a name. */
+struct name {
+	struct node node;          /* by a digest of queue and name */
+	struct task *first;        /* next_named */
+	size_t count;
+	char text[];
 };
 
 struct task {
@@ -52,6 +60,8 @@ struct task {
 	struct task *next_peer, *prev_peer;      /* tasks of the queue in this state, in no order */
 	struct worker *owner;                    /* the worker of that id, while there is one */
 	struct task *next_owned, *prev_owned;    /* tasks of the owner */
+	struct name *name;                       /* NULL: it has none */
+	struct task *next_named, *prev_named;
 	struct shape *shape;                     /* while pending: which index it is in */
 	struct task *left, *right, *up;          /* its place there, see queue.c */
 	size_t heap;                             /* its place among the deadlines, 0: none */
@@ -130,7 +140,7 @@ struct dump {
 
 struct store {
 	unsigned char seed[16];
-	struct table queues, workers, tasks, runs, tombs;
+	struct table queues, workers, tasks, names, runs, tombs;
 	struct queue **by_seq, **by_name;        /* all queues, queues.n of them, sorted */
 	size_t queue_cap;
 	struct run *first_run, *last_run;        /* the ended */
@@ -153,6 +163,9 @@ void *index_find(const struct store *s, const struct table *t, const uuid id);
 void index_add(const struct store *s, struct table *t, struct node *n, const uuid id);
 void index_remove(const struct store *s, struct table *t, struct node *n);
 void index_free(struct table *t, bool nodes);
+
+struct name *name_find(const struct store *s, const struct queue *q, struct str text);   /* NULL: no task has it */
+void name_set(struct store *s, struct task *t, const char *text);    /* NULL: none; v.name is as it says then */
 
 /* Pending tasks of a shape, in the order in which they are fetched.  args: those of t parsed, or NULL. */
 void pending_enter(struct task *t, const struct json *args);
@@ -233,6 +246,15 @@ bool state_id(struct str text, uuid id);                             /* as ids a
 /* show.c: a task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as
  * task_id or worker_id and _id; what view_get (a match_get) gives lives until the next view_task, view_worker or view_free. */
 struct view;
+/* Where to look for what a search or filter asks: among the tasks of the ids, names or states that it can only be of. */
+struct source {
+	size_t (*each)(struct queue *q, struct str text, void (*fn)(void *ctx, struct task *t), void *ctx);
+	struct str one;                          /* else list: n texts, sorted */
+	const struct json *const *list;
+	size_t n, rows;                          /* rows: how many tasks there are */
+};
+void source_find(struct queue *q, const struct search *in, struct source *src);   /* the one of the fewest rows */
+void source_each(struct queue *q, const struct source *src, void (*fn)(void *ctx, struct task *t), void *ctx);
 struct view *view_new(void);
 void view_free(struct view *v);
 void view_task(struct view *v, const struct task *t);

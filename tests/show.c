@@ -332,6 +332,166 @@ test_many(void)
 	store_free(store);
 }
 
+static void
+count_task(void *n, struct task *t)
+{
+	(void)t;
+	++*(size_t *)n;
+}
+
+/* How few tasks are looked at. */
+static void
+test_sources(void)
+{
+	static const struct {
+		struct search in;
+		const char *filter;
+		size_t rows;
+	} rows[] = {
+		{{.limit = 0}, NULL, 100},
+		{{.name = {"n3", 2}}, NULL, 10},
+		{{.name = {"n3", 2}, .status = {"failed", 6}}, NULL, 0},
+		{{.name = {"none", 4}}, NULL, 0},
+		{{.id = {"00030000-0000-4000-8000-000000000001", 36}}, NULL, 1},
+		{{.status = {"pending", 7}}, NULL, 100},
+		{{.status = {"running", 7}}, NULL, 0},
+		{{.limit = 0}, "{\"args.x\":1}", 100},
+		{{.limit = 0}, "{\"args.x\":1,\"task_name\":\"n3\"}", 10},
+		{{.limit = 0}, "{\"$and\":[{\"args.x\":1},{\"$and\":[{\"task_name\":{\"$eq\":\"n3\",\"$gt\":\"n\"}}]}]}", 10},
+		{{.limit = 0}, "{\"task_name\":{\"$in\":[\"n4\",\"n3\",\"n4\",\"x\"]}}", 20},
+		{{.limit = 0}, "{\"task_name\":{\"$in\":[\"n4\",null]}}", 100},
+		{{.limit = 0}, "{\"task_name\":{\"$in\":[\"n4\",{\"$regex\":\"x\"}]}}", 100},
+		{{.limit = 0}, "{\"task_name\":null}", 100},
+		{{.limit = 0}, "{\"task_name\":{\"$ne\":\"n4\"}}", 100},
+		{{.limit = 0}, "{\"task_name\":{\"$not\":{\"$eq\":\"n4\"}}}", 100},
+		{{.limit = 0}, "{\"$or\":[{\"task_name\":\"n3\"},{\"args.x\":1}]}", 100},
+		{{.limit = 0}, "{\"$or\":[{\"task_name\":\"n3\"}]}", 10},
+		{{.limit = 0}, "{\"$nor\":[{\"task_name\":\"n3\"}]}", 100},
+		{{.limit = 0}, "{\"task_name.x\":\"n3\"}", 100},
+		{{.limit = 0}, "{\"args.task_name\":\"n3\"}", 100},
+		{{.limit = 0}, "{\"status\":{\"$in\":[\"failed\",\"running\"]}}", 0},
+		{{.limit = 0}, "{\"_id\":\"00030000-0000-4000-8000-000000000001\"}", 1},
+		{{.limit = 0}, "{\"task_id\":{\"$in\":[\"00030000-0000-4000-8000-000000000001\",\"00040000-0000-4000-8000-000000000001\",\"x\"]}}", 2},
+		{{.limit = 0}, "{\"task_name\":\"n3\",\"task_id\":\"00030000-0000-4000-8000-000000000001\"}", 1},
+		{{.limit = 0}, "{\"args\":{\"$elemMatch\":{\"task_name\":\"n3\"}}}", 100},
+	};
+	char name[20];
+
+	start();
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof name, "n%u", i % 10);
+		submit(i, name, "{\"x\":1}", 10, 10);
+	}
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct json_doc *f = rows[i].filter ? parse(rows[i].filter) : NULL;
+		struct search in = rows[i].in;
+		struct source src;
+		size_t n = 0;
+
+		in.filter = f ? match_new(f->root, NULL) : NULL;
+		source_find(queue, &in, &src);
+		source_each(queue, &src, count_task, &n);
+		check(src.rows == rows[i].rows && n == src.rows, "row %d, %s: %d rows, %d tasks", (int)i, rows[i].filter, (int)src.rows, (int)n);
+		match_free(in.filter);
+		json_free(f);
+	}
+	store_free(store);
+}
+
+/* Names that tasks get, change and lose. */
+static void
+test_names(void)
+{
+	static const char *const names[] = {"a", "b", "c", NULL};
+	enum { TASKS = 20 };
+	size_t has[TASKS], many = 0;
+	uint32_t x = 7;
+
+	start();
+	for (unsigned i = 0; i < TASKS; i++) {
+		submit(i, "a", "{\"x\":1}", 1, 1);
+		has[i] = 0;
+	}
+	for (int step = 0; step < 2000; step++) {
+		unsigned i, to;
+		struct err e = {0};
+		struct buf b = {0};
+		struct json_doc *d;
+		struct task *t;
+		char id[37];
+		uuid raw;
+
+		x = x * 1103515245u + 12345u;
+		i = (x >> 16) % TASKS;
+		to = (x >> 24) % LEN(names);
+		make_id(raw, i);
+		uuid_print(raw, id);
+		if ((x >> 10) % 4 == 0) {
+			check(!queue_task_delete(store, queue, str_of(id), at(5), &e), "deleted");
+			submit(i, "b", "{\"x\":1}", 1, 1 + 90000 * (step + 1));   /* an id is kept for a day */
+			to = 1;
+		} else {
+			buf_printf(&b, "{\"task_id\":\"%s\",\"task_name\":", id);
+			buf_printf(&b, names[to] ? "\"%s\"}" : "null}", names[to]);
+			d = parse(b.p);
+			check(!queue_task_update(store, queue, d->root, false, NULL, at(5), &t, &e), "renamed: %s", e.msg);
+			json_free(d);
+			buf_free(&b);
+		}
+		has[i] = to;
+		for (size_t k = 0; names[k]; k++) {
+			const struct name *n = name_find(store, queue, str_of(names[k]));
+			size_t count = 0, want = 0;
+
+			for (t = n ? n->first : NULL; t; t = t->next_named)
+				count += !strcmp(t->v.name, names[k]);
+			for (size_t j = 0; j < TASKS; j++)
+				want += has[j] == k;
+			many += count == want && (n ? n->count : 0) == want;
+		}
+	}
+	check(many == 3 * 2000, "%d of 6000 counts are right", (int)many);
+	while (queue->first)
+		state_drop_task(store, queue->first, at(9));
+	check(!store->names.n, "%d names are left", (int)store->names.n);
+	store_free(store);
+}
+
+static int
+fetch(const char *filter, const char *required)
+{
+	struct json_doc *f = parse(filter), *r = required ? parse(required) : NULL;
+	struct match *m = match_new(f->root, NULL);
+	struct fetch in = {.start_heartbeat = true, .heartbeat_timeout = NAN, .filter = m, .required = r ? r->root : NULL};
+	struct err e = {0};
+	struct task *t;
+	int rc = queue_fetch(store, queue, &in, at(50), &t, &e);
+
+	match_free(m);
+	json_free(f);
+	json_free(r);
+	return rc <= 0 ? -1 : t->node.id[0] << 8 | t->node.id[1];
+}
+
+/* What few can be is fetched though many stand before it, in the order of all. */
+static void
+test_fetch(void)
+{
+	start();
+	for (unsigned i = 0; i < 1000; i++)
+		submit(i, i % 250 == 249 ? "rare" : "common", i % 2 ? "{\"x\":1}" : "{\"y\":1}", i == 749 ? 20 : 10, 10 + i);
+	check(fetch("{\"task_name\":\"rare\"}", "[\"x\"]") == 749, "the first by priority");
+	check(fetch("{\"task_name\":\"rare\"}", "[\"x\"]") == 249, "the next by time");
+	check(fetch("{\"task_name\":\"rare\"}", "[\"y\"]") == -1, "none of another shape");
+	check(fetch("{\"task_name\":\"common\"}", "[\"y\"]") == 0, "the first of many");
+	check(fetch("{\"$and\":[{\"task_id\":\"01f40000-0000-4000-8000-000000000001\"}]}", NULL) == 500, "by id");
+	check(fetch("{\"task_id\":\"01f40000-0000-4000-8000-000000000001\"}", NULL) == -1, "not again: it runs");
+	check(fetch("{\"task_id\":\"f1f40000-0000-4000-8000-000000000001\"}", NULL) == -1, "no such task");
+	check(fetch("{\"status\":\"running\"}", NULL) == -1, "those that run are not fetched");
+	check(fetch("{\"task_name\":{\"$in\":[\"rare\",\"none\"]}}", NULL) == 499, "in a list");
+	store_free(store);
+}
+
 int
 main(void)
 {
@@ -340,5 +500,8 @@ main(void)
 	test_nothing();
 	test_workers();
 	test_many();
+	test_sources();
+	test_names();
+	test_fetch();
 	return test_done("show");
 }
