@@ -4,13 +4,8 @@
 # knows all), and the ground floor knows no room.  Read off the objects that run.sh made, with nm.
 BIN=${BIN:-tests/bin}
 ground='util sys json hash http tmpl date conf net locate wire call client'
-<<<<<<< HEAD
-server='server_tree server_regex server_match server_index server_record server_queue server_show server_live server_journal server_auth server_field server_api server_conn server_claim server_serve'
 worker='worker_guard worker_rundir worker_job worker_recipe worker_sink worker_run worker_loop'
-=======
 server='server_tree server_regex server_value server_calc server_match server_index server_record server_queue server_show server_live server_journal server_auth server_field server_api server_conn server_claim server_serve'
-worker='worker_guard worker_rundir worker_job worker_loop'
->>>>>>> 82fd6c7 (match: Take $regex and $expr, compare integers of any length, bound the cost)
 cli='cli_opt cli_out cli_literal cli_ask cli_loopcmd cli_task cli_queue cli_serve cli_cli'
 passed=0 failed=0
 sep=$(mktemp -d) || exit 2
