@@ -78,16 +78,29 @@ refuse_foreign(const struct args *a, struct err *e)
 	return 0;
 }
 
+/* A number above 0 from the environment, where one is given. */
+static int
+read_env(const char *name, double *to, struct err *e)
+{
+	const char *text = getenv(name);
+
+	if (!text || !*text)
+		return 0;
+	if (parse_float(str_of(text), to) < 0 || !(*to > 0) || *to > 1e9)
+		return err_set(e, EXIT_USAGE, "%s: '%s': it must be a number above 0", name, text);
+	return 0;
+}
+
 static int
 fill(struct serve_opts *o, const struct context *x, const struct args *a, struct err *e)
 {
 	const char *host = given(&a->val[HOST], "API_HOST"), *port = given(&a->val[PORT], "API_PORT");
-	const char *interval = getenv("PERIODIC_TASK_INTERVAL");
+	double events = 100;
 
 	*o = (struct serve_opts){
 		.unix_path = given(&a->val[UNIX], NULL), .root = x->conf->root, .store = given(&a->val[STORE], NULL),
 		.advertise = given(&a->val[ADVERTISE], NULL), .repair = a->val[REPAIR].num, .no_create = a->val[NO_CREATE].num,
-		.verbose = a->val[VERBOSE].num, .polling = 30, .ready = -1
+		.verbose = a->val[VERBOSE].num, .polling = 30, .ping = 15, .ready = -1
 	};
 	if (host || port || !o->unix_path) {
 		o->host = host ? host : x->as_server ? "0.0.0.0" : "127.0.0.1";
@@ -95,8 +108,10 @@ fill(struct serve_opts *o, const struct context *x, const struct args *a, struct
 		if (read_port(o->port, e) < 0)
 			return -1;
 	}
-	if (interval && *interval && (parse_float(str_of(interval), &o->polling) < 0 || !(o->polling > 0)))
-		return err_set(e, EXIT_USAGE, "PERIODIC_TASK_INTERVAL: '%s': it must be a number of seconds above 0", interval);
+	if (read_env("PERIODIC_TASK_INTERVAL", &o->polling, e) < 0 || read_env("SSE_PING_INTERVAL", &o->ping, e) < 0
+	    || read_env("EVENT_BUFFER_SIZE", &events, e) < 0)
+		return -1;
+	o->events = events < 1 ? 1 : (size_t)events;
 	return read_sync(a->val[SYNC].text, &o->sync, e);
 }
 

@@ -15,10 +15,11 @@ enum kind {
 	END,              /* ends or keeps what is running: served from the journal's reserve */
 	NEW               /* makes more: refused when the journal is short of room */
 };
-enum { FIELDS = 16, UPDATES = 1000 };
+enum { FIELDS = 16, UPDATES = 1000, EVENTS = 100 };
 
 struct rest {
 	struct api_opts o;
+	struct events *events;
 	char *head;       /* what every answer's head carries */
 	int64_t started;  /* mono */
 	struct buf text;  /* lists and paths are made here, answer after answer */
@@ -178,9 +179,9 @@ query_get(struct ask *a, const char *name, struct buf *out)
 }
 
 static void
-random_id(struct ask *a, uuid id)
+random_id(const struct rest *r, uuid id)
 {
-	a->r->o.os->random(a->r->o.os->ctx, id, 16);
+	r->o.os->random(r->o.os->ctx, id, 16);
 	id[6] = (unsigned char)((id[6] & 0x0f) | 0x40);
 	id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
 }
@@ -354,7 +355,7 @@ post_task(struct ask *a)
 	if (has < 0)
 		return;
 	in.key = has ? key : NULL;
-	random_id(a, in.fresh);
+	random_id(a->r, in.fresh);
 	if (queue_submit(a->store, a->queue, &in, a->now, id, &a->err) < 0) {
 		refuse_err(a);
 		return;
@@ -674,7 +675,7 @@ post_worker(struct ask *a)
 	uuid id;
 	char text[37];
 
-	random_id(a, id);
+	random_id(a->r, id);
 	if (queue_worker_create(a->store, a->queue, a->v[WC_NAME].given ? a->v[WC_NAME].text : (struct str){0}, json_of(&a->v[WC_METADATA]),
 	    a->v[WC_RETRIES].given ? a->v[WC_RETRIES].num : 3, id, a->now, &a->err) < 0) {
 		refuse_err(a);
@@ -725,6 +726,22 @@ delete_worker(struct ask *a)
 		a->out->status = 204;
 }
 
+/* ---- events ---- */
+
+static void
+get_events(struct ask *a)
+{
+	const struct str *last = http_get(a->req->head, "Last-Event-ID");
+	uuid client;
+
+	random_id(a->r, client);
+	a->out->status = 200;
+	a->out->type = "text/event-stream; charset=utf-8";
+	buf_adds(&a->out->head, "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n");
+	a->out->listener = events_listen(a->r->events, a->queue, last ? *last : (struct str){0});
+	events_hello(a->out->listener, client, &a->out->body);
+}
+
 /* ---- routes ---- */
 
 #define ME "/api/v1/queues/me"
@@ -750,6 +767,7 @@ static const struct route routes[] = {
 	{"POST", ME "/workers/{}/status", END, false, true, worker_status_fields, NULL, false, set_worker},
 	{"GET", ME "/workers/{}", READ, false, false, NULL, NULL, false, get_worker},
 	{"DELETE", ME "/workers/{}", END, false, false, NULL, "cascade_update", true, delete_worker},
+	{"GET", ME "/events", READ, false, false, NULL, NULL, false, get_events},
 };
 
 /* Whether path is of pattern; the part at {} goes to id. */
@@ -1003,8 +1021,11 @@ struct rest *
 api_new(const struct api_opts *o)
 {
 	struct rest *r = xcalloc(1, sizeof *r);
+	uuid start;
 
 	r->o = *o;
+	random_id(r, start);
+	r->events = events_new(start, o->events ? o->events : EVENTS);
 	r->head = xprintf("Labtasker-Version: %s\r\nLabtasker-Store: %s\r\n", LABTASKER_VERSION, journal_store_id(o->journal));
 	r->started = o->os->mono(o->os->ctx);
 	return r;
@@ -1013,7 +1034,15 @@ api_new(const struct api_opts *o)
 void
 api_free(struct rest *r)
 {
+	events_free(r->events);
 	free(r->head);
 	buf_free(&r->text);
 	free(r);
+}
+
+void
+api_settle(struct rest *r, bool held, struct now now)
+{
+	events_settle(r->events, held, now.mono);
+	events_attach(r->events, *r->o.store);
 }

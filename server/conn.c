@@ -17,13 +17,16 @@
 enum {
 	READ = 32 << 10,          /* one read a turn: nobody is kept waiting by a peer that sends much */
 	BACKLOG = 256 << 10,      /* unsent answers beyond which no more requests are taken */
-	SLOW = 30,                /* seconds for a request to come whole, and for a reader to take something */
+	FEED = 64 << 10,          /* unsent events beyond which a listener's place stays where it is */
+	STALL = 600,              /* seconds for a listener to take something: it costs us little */
 	LINGER = 2,               /* seconds that a peer has to see our end of the stream */
-	KEEP = 64 << 10           /* a buffer larger than this is given back when it is empty */
+	KEEP = 4 << 10,           /* a buffer larger than this is given back when it is empty */
+	PACE = 61                 /* microseconds more for each byte of a request: 16 KiB a second are enough */
 };
 
 struct conn {
 	struct net *net;
+	const struct conn_opts *opts;
 	uint64_t peer;
 	struct http http;
 	struct buf in, out;
@@ -34,21 +37,24 @@ struct conn {
 	bool inside;              /* between a head and its end */
 	bool waits;               /* the request waits for auth */
 	bool stalled;             /* in holds requests that were not looked at, for out was full */
-	bool log;                 /* a line for every request */
 	bool eof, closing;        /* the peer sends no more / we close when out is empty */
 	bool linger;              /* all is sent; what still comes is dropped, so that a reset does not overtake our answer */
 	size_t settled, answers;  /* bytes of out that may leave; answers behind them */
-	int64_t since;            /* mono: the last time something moved */
+	int64_t since;            /* mono: out holds something: the last time that any was taken; else: the last time that something came */
+	int64_t began;            /* mono: when the request that is half there began to come */
+	size_t got;               /* bytes since */
+	struct listener *listener;   /* events follow, and no more requests are read */
+	int64_t ping;             /* mono: when they are to be told that we live */
 };
 
 struct conn *
-conn_new(struct net *net, uint64_t peer, bool log, struct now now)
+conn_new(struct net *net, uint64_t peer, const struct conn_opts *opts, struct now now)
 {
 	struct conn *c = xcalloc(1, sizeof *c);
 
 	c->net = net;
 	c->peer = peer;
-	c->log = log;
+	c->opts = opts;
 	c->since = now.mono;
 	http_init(&c->http, false);
 	return c;
@@ -57,6 +63,7 @@ conn_new(struct net *net, uint64_t peer, bool log, struct now now)
 void
 conn_free(struct conn *c)
 {
+	events_leave(c->listener);
 	net_close(c->net);
 	buf_free(&c->in);
 	buf_free(&c->out);
@@ -83,22 +90,22 @@ conn_waits(const struct conn *c)
 	return c->waits;
 }
 
-bool
-conn_stalled(const struct conn *c)
-{
-	return c->stalled;
-}
-
 static bool
 full(const struct conn *c)
 {
 	return c->out.len > BACKLOG;
 }
 
+bool
+conn_stalled(const struct conn *c)
+{
+	return c->stalled && !full(c);
+}
+
 short
 conn_want(const struct conn *c)
 {
-	bool reading = c->linger || (!c->eof && !c->closing && !c->waits && !full(c));
+	bool reading = !c->eof && (c->linger || c->listener || (!c->closing && !c->waits && !full(c)));
 	short want = 0;
 
 	if (reading)
@@ -108,20 +115,44 @@ conn_want(const struct conn *c)
 	return want;
 }
 
+/* Part of a request is there, and we read on. */
+static bool
+partial(const struct conn *c)
+{
+	return !c->waits && !c->stalled && !c->closing && (c->inside || c->in.len > c->used);
+}
+
 int64_t
 conn_deadline(const struct conn *c)
 {
-	bool busy = c->out.len || c->inside || c->in.len > c->used;
+	int64_t end = INT64_MAX, whole;
 
 	if (c->linger)
 		return c->since + (int64_t)LINGER * 1000000;
-	return busy && !c->waits ? c->since + (int64_t)SLOW * 1000000 : INT64_MAX;
+	if (c->out.len)
+		end = c->since + (c->listener ? (int64_t)STALL * 1000000 : c->opts->patience);
+	whole = partial(c) ? c->began + c->opts->patience + (int64_t)c->got * PACE : INT64_MAX;
+	return whole < end ? whole : end;
+}
+
+int64_t
+conn_wake(const struct conn *c)
+{
+	return c->listener && !c->out.len ? c->ping : INT64_MAX;
 }
 
 int64_t
 conn_idle(const struct conn *c)
 {
-	return c->out.len || c->inside || c->waits || c->in.len > c->used ? INT64_MAX : c->since;
+	bool busy = c->listener ? !c->out.len : c->out.len || c->inside || c->waits || c->in.len > c->used;
+
+	return busy ? INT64_MAX : c->since;
+}
+
+static bool
+chunked(const struct conn *c)
+{
+	return c->listener && c->http.minor;
 }
 
 /* The head of an answer.  The date changes once a second and is made as often. */
@@ -154,12 +185,14 @@ put_head(struct conn *c, int status, const char *type, size_t length, int64_t wa
 		buf_adds(&c->out, type);
 		buf_adds(&c->out, "\r\n");
 	}
-	if (status != 204) {
+	if (chunked(c)) {
+		buf_adds(&c->out, "Transfer-Encoding: chunked\r\n");
+	} else if (status != 204 && !c->listener) {
 		buf_adds(&c->out, "Content-Length: ");
 		buf_addint(&c->out, (int64_t)length);
 		buf_adds(&c->out, "\r\n");
 	}
-	if (c->closing)
+	if (c->closing || (c->listener && !c->http.minor))
 		buf_adds(&c->out, "Connection: close\r\n");
 	else if (!c->http.minor)
 		buf_adds(&c->out, "Connection: keep-alive\r\n");
@@ -179,6 +212,29 @@ refuse(struct conn *c, int status, const char *why, int64_t wall)
 	buf_add(&c->out, text.p, text.len);
 	buf_free(&text);
 	c->answers++;
+}
+
+/* Part of an answer without known length. */
+static void
+put_chunk(struct conn *c, struct str data)
+{
+	if (chunked(c))
+		buf_printf(&c->out, "%lx\r\n", (unsigned long)data.n);
+	buf_add(&c->out, data.p, data.n);
+	if (chunked(c))
+		buf_adds(&c->out, "\r\n");
+}
+
+/* The end of a stream of events, and of the connection. */
+static void
+end_stream(struct conn *c)
+{
+	if (chunked(c))
+		buf_adds(&c->out, "0\r\n\r\n");
+	c->settled = c->out.len;
+	c->closing = true;
+	events_leave(c->listener);
+	c->listener = NULL;
 }
 
 static void
@@ -209,6 +265,43 @@ set_aside(struct conn *c)
 	c->piece = (struct str){0};
 }
 
+static void
+release(struct buf *b)
+{
+	buf_clear(b);
+	if (b->cap > KEEP)
+		buf_free(b);
+}
+
+/* The request is done with; what of the next is there begins to count. */
+static void
+next_request(struct conn *c, struct now now)
+{
+	c->inside = false;
+	c->back = 0;
+	c->piece = (struct str){0};
+	release(&c->body);
+	release(&c->head);
+	c->began = now.mono;
+	c->got = 0;
+}
+
+static void
+put_answer(struct conn *c, struct answer *a, struct now now)
+{
+	if (!c->out.len)
+		c->since = now.mono;
+	c->listener = a->listener;
+	c->ping = now.mono + c->opts->ping;
+	c->closing = c->http.close && !c->listener;
+	put_head(c, a->status, a->type ? a->type : "application/json", a->body.len, now.wall, (struct str){a->head.p, a->head.len});
+	if (c->listener)
+		put_chunk(c, (struct str){a->body.p, a->body.len});
+	else
+		buf_add(&c->out, a->body.p, a->body.len);
+	c->answers++;
+}
+
 /* The request is whole: its answer goes behind the others, or it waits. */
 static void
 handle(struct conn *c, struct rest *api, struct now now)
@@ -221,22 +314,14 @@ handle(struct conn *c, struct rest *api, struct now now)
 	a.type = "application/json";
 	buf_clear(&a.head);
 	buf_clear(&a.body);
+	a.listener = NULL;
 	c->waits = api_handle(api, &r, now, &a) == API_LATER;
 	if (c->waits)
 		return;
-	if (c->http.close)
-		c->closing = true;
-	if (c->log)
+	if (c->opts->log)
 		warn("%.*s %.*s %d %lu", (int)r.method.n, r.method.p, (int)r.target.n, r.target.p, a.status, (unsigned long)a.body.len);
-	put_head(c, a.status, a.type ? a.type : "application/json", a.body.len, now.wall, (struct str){a.head.p, a.head.len});
-	buf_add(&c->out, a.body.p, a.body.len);
-	c->answers++;
-	c->inside = false;
-	c->back = 0;
-	c->piece = (struct str){0};
-	buf_clear(&c->body);
-	if (c->body.cap > KEEP)
-		buf_free(&c->body);
+	put_answer(c, &a, now);
+	next_request(c, now);
 	if (a.body.cap > 1 << 20)
 		buf_free(&a.body);
 }
@@ -259,7 +344,7 @@ static void
 parse(struct conn *c, struct rest *api, struct now now)
 {
 	c->stalled = false;
-	while (!c->waits && !c->closing) {
+	while (!c->waits && !c->closing && !c->listener) {
 		struct err e = {0};
 		struct str data = {0};
 		size_t n = 0;
@@ -300,14 +385,25 @@ parse(struct conn *c, struct rest *api, struct now now)
 static void
 tidy(struct conn *c)
 {
-	if (c->waits || !c->used)
+	if (c->waits)
 		return;
-	if (c->inside)
+	if (c->inside && c->used)
 		set_aside(c);
 	buf_drop(&c->in, c->used);
 	c->used = 0;
-	if (!c->in.len && c->in.cap > KEEP)
+	if (!c->in.len)
 		buf_free(&c->in);
+}
+
+/* Reads what nobody wants, to see the end. */
+static void
+read_away(struct conn *c)
+{
+	static char rest[READ];
+	ssize_t n = net_read(c->net, rest, sizeof rest);
+
+	if (n != NET_AGAIN)
+		c->eof = n <= 0;
 }
 
 void
@@ -315,21 +411,29 @@ conn_input(struct conn *c, struct rest *api, struct now now)
 {
 	ssize_t n;
 
-	buf_reserve(&c->in, READ);
-	n = net_read(c->net, c->in.p + c->in.len, READ);
-	if (n == NET_AGAIN)
-		return;
-	if (c->linger) {
-		c->eof = n <= 0;
+	if (c->linger || c->listener) {
+		read_away(c);
 		return;
 	}
-	c->since = now.mono;
+	if (!partial(c)) {
+		c->began = now.mono;
+		c->got = 0;
+	}
+	buf_reserve(&c->in, READ);
+	n = net_read(c->net, c->in.p + c->in.len, READ);
+	if (n == NET_AGAIN) {
+		tidy(c);
+		return;
+	}
+	if (!c->out.len)
+		c->since = now.mono;
 	if (n <= 0) {
 		c->eof = true;
 		if (n < 0 || c->inside || !c->out.len)
 			c->closing = true;
 		return;
 	}
+	c->got += (size_t)n;
 	c->in.len += (size_t)n;
 	c->in.p[c->in.len] = 0;
 	parse(c, api, now);
@@ -343,7 +447,6 @@ conn_resume(struct conn *c, struct rest *api, struct now now)
 		handle(c, api, now);
 		if (c->waits)
 			return;
-		c->since = now.mono;
 	}
 	parse(c, api, now);
 	tidy(c);
@@ -355,6 +458,10 @@ conn_settle(struct conn *c, bool held, const char *why)
 	if (!held) {
 		size_t n = c->answers;
 
+		if (n) {
+			events_leave(c->listener);
+			c->listener = NULL;
+		}
 		c->out.len = c->settled;
 		while (n--)
 			refuse(c, 503, why, sys_wall());
@@ -363,8 +470,28 @@ conn_settle(struct conn *c, bool held, const char *why)
 	c->answers = 0;
 }
 
-bool
-conn_flush(struct conn *c, struct now now)
+/* Puts events that have come, or a ping, behind what is unsent.  False: there is nothing. */
+static bool
+feed(struct conn *c, struct now now)
+{
+	size_t before = c->out.len;
+	struct str block;
+
+	while (c->out.len < FEED && events_next(c->listener, &block))
+		put_chunk(c, block);
+	if (!c->out.len && now.mono >= c->ping)
+		put_chunk(c, str_of("event: ping\r\n\r\n"));
+	if (now.mono >= c->ping)
+		c->ping = now.mono + c->opts->ping;
+	if (!before)
+		c->since = now.mono;
+	c->settled = c->out.len;
+	return c->out.len > before;
+}
+
+/* Sends what may leave.  -1: the peer is gone. */
+static int
+put_out(struct conn *c, struct now now)
 {
 	size_t sent = 0;
 	ssize_t n = 0;
@@ -375,21 +502,57 @@ conn_flush(struct conn *c, struct now now)
 			break;
 		sent += (size_t)n;
 	}
-	if (n == -1)
-		return false;
 	if (sent) {
 		c->since = now.mono;
 		buf_drop(&c->out, sent);
 		c->settled -= sent;
-		if (!c->out.len && c->out.cap > KEEP)
-			buf_free(&c->out);
+		if (!c->out.len)
+			release(&c->out);
 	}
+	return n == -1 ? -1 : 0;
+}
+
+bool
+conn_flush(struct conn *c, struct now now)
+{
+	bool more;
+
+	if (c->listener && c->eof)
+		return false;
+	do {
+		more = c->listener && feed(c, now);
+		if (put_out(c, now) < 0)
+			return false;
+	} while (more && !c->out.len);
+	if (c->listener && events_over(c->listener))
+		end_stream(c);
 	if (c->out.len || c->waits || c->stalled || !(c->closing || c->eof))
 		return true;
 	if (c->eof || c->linger)
 		return !c->eof;
 	c->linger = true;
 	c->since = now.mono;
-	c->used = c->in.len = 0;
+	buf_free(&c->in);
+	c->used = 0;
 	return !shutdown(net_fd(c->net), SHUT_WR);
+}
+
+bool
+conn_late(struct conn *c, struct now now)
+{
+	if (c->out.len || c->linger || !partial(c))
+		return false;
+	c->closing = true;
+	c->since = now.mono;
+	refuse(c, 408, "the request did not come whole in time", now.wall);
+	c->settled = c->out.len;
+	c->answers = 0;
+	return true;
+}
+
+void
+conn_end(struct conn *c)
+{
+	if (c->listener)
+		end_stream(c);
 }

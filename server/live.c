@@ -42,6 +42,26 @@ static const bool worker_moves[WORKER_STATES][WORKER_STATES] = {
 	[CRASHED] = {[ACTIVE] = true},
 };
 
+/* ---- changes of status, which are told ---- */
+
+static void
+move_task(struct store *s, struct task *t, const struct task_image *im, struct now now)
+{
+	int was = t->v.status;
+
+	state_set_task(s, t, im, now);
+	event_task(s, t, was, now);
+}
+
+static void
+move_worker(struct store *s, struct worker *w, const struct worker_image *im, struct now now)
+{
+	int was = w->v.status;
+
+	state_set_worker(s, w, im);
+	event_worker(s, w, was, now);
+}
+
 /* ---- dicts: dotted keys, merging ---- */
 
 static int
@@ -335,6 +355,7 @@ queue_delete(struct store *s, struct queue *q, bool cascade, struct now now, str
 {
 	(void)cascade;
 	(void)e;
+	event_end(s, q);
 	state_drop_queue(s, q, now);
 	return 0;
 }
@@ -379,7 +400,7 @@ queue_submit(struct store *s, struct queue *q, const struct submit *in, struct n
 	}
 	im.v.name = put_name(s, in->name);
 	im.v.cmd = in->cmd && in->cmd->len ? put_cmd(&s->text[T_CMD], in->cmd) : "\"\"";
-	state_new_task(s, q, id, &im, now);
+	event_task(s, state_new_task(s, q, id, &im, now), CREATED, now);
 out:
 	json_free(d);
 	return rc;
@@ -594,7 +615,7 @@ queue_fetch(struct store *s, struct queue *q, const struct fetch *in, struct now
 		memcpy(im.run, in->token, 16);
 		im.set |= M_RUN;
 	}
-	state_set_task(s, *t, &im, now);
+	move_task(s, *t, &im, now);
 	return 1;
 }
 
@@ -611,7 +632,7 @@ charge(struct store *s, struct worker *w, struct now now)
 	im.v.retries = w->v.retries < INT64_MAX ? w->v.retries + 1 : w->v.retries;
 	if (im.v.retries >= w->v.max_retries)
 		im.v.status = CRASHED;
-	state_set_worker(s, w, &im);
+	move_worker(s, w, &im, now);
 }
 
 /* Makes of im a run's failure, and charges the worker. */
@@ -622,7 +643,7 @@ fail(struct store *s, struct task *t, struct task_image *im, struct now now)
 	im->v.retries = t->v.retries < INT64_MAX ? t->v.retries + 1 : t->v.retries;
 	im->v.status = im->v.retries < t->v.max_retries ? PENDING : FAILED;
 	im->set |= M_RETRIES | M_STATUS;
-	state_set_task(s, t, im, now);
+	move_task(s, t, im, now);
 }
 
 /* Whether the task's own worker can be charged. */
@@ -685,9 +706,12 @@ queue_report(struct store *s, struct queue *q, struct str id, const struct repor
 		fail(s, t, &im, now);
 		return 0;
 	}
-	if (in->status == FAILED)
+	if (in->status == FAILED) {
 		charge(s, t->owner, now);   /* it has one still when an update made it fail */
-	state_set_task(s, t, &im, now);
+		state_set_task(s, t, &im, now);
+	} else {
+		move_task(s, t, &im, now);
+	}
 	return 0;
 }
 
@@ -815,6 +839,16 @@ status_of(const struct json *update, bool reset)
 	return -1;
 }
 
+/* The event of a task that was handed back still names its worker, as the reference's does. */
+static void
+tell_update(struct store *s, const struct task *t, int was, const uuid worker, struct now now)
+{
+	struct task as = *t;
+
+	memcpy(as.v.worker, worker, sizeof as.v.worker);
+	event_task(s, &as, was, now);
+}
+
 int
 queue_task_update(struct store *s, struct queue *q, const struct json *update, bool reset, const unsigned char *run,
     struct now now, struct task **out, struct err *e)
@@ -822,8 +856,9 @@ queue_task_update(struct store *s, struct queue *q, const struct json *update, b
 	struct task_image im = {.v = {.modified = now.wall}, .set = M_MODIFIED};
 	const struct json *j = json_gets(update, "task_id");
 	struct str id = j ? (struct str){j->s, j->len} : str_of("None");
-	int status = status_of(update, reset), rc;
+	int status = status_of(update, reset), was, rc;
 	struct task *t = queue_task(q, id);
+	uuid worker = {0};
 
 	if (!t)
 		return err_set(e, 404, "Task %.*s not found.", width(id), id.p);
@@ -846,7 +881,12 @@ queue_task_update(struct store *s, struct queue *q, const struct json *update, b
 		im.v.retries = 0;
 		im.set |= M_RETRIES;
 	}
+	was = t->v.status;
+	if (!reset)
+		memcpy(worker, t->v.worker, sizeof worker);
 	state_set_task(s, t, &im, now);
+	if (reset || t->v.status != was)
+		tell_update(s, t, was, worker, now);
 	return 0;
 }
 
@@ -872,7 +912,7 @@ queue_worker_create(struct store *s, struct queue *q, struct str name, const str
 	if (new_dict(&s->text[T_METADATA], metadata, &im.v.metadata, e) < 0)
 		return -1;
 	im.v.name = put_name(s, name);
-	state_new_worker(s, q, id, &im);
+	event_worker(s, state_new_worker(s, q, id, &im), CREATED, now);
 	return 0;
 }
 
@@ -891,7 +931,7 @@ queue_worker_set(struct store *s, struct queue *q, struct str id, enum wstatus s
 		    worker_status[st]);
 	if (w->v.status == CRASHED)
 		im.set |= M_RETRIES;
-	state_set_worker(s, w, &im);
+	move_worker(s, w, &im, now);
 	return 0;
 }
 

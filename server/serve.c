@@ -35,6 +35,7 @@ struct server {
 	struct store *store;
 	struct auth *auth;
 	struct rest *api;
+	struct conn_opts conn_opts;
 	int listener[LISTENERS], listeners;
 	char socket[108];     /* of the Unix listener, "" none */
 	int port;
@@ -163,6 +164,13 @@ const struct os os_real = {
 	.truncate = real_truncate, .sync = real_sync, .seek = real_seek, .close = real_close, .rename = real_rename,
 	.unlink = real_unlink, .syncdir = real_syncdir,
 };
+
+/* Seconds, or where they are 0 others, in microseconds. */
+static int64_t
+micro(double seconds, int other)
+{
+	return (int64_t)((seconds > 0 ? seconds : other) * 1e6);
+}
 
 static struct now
 time_now(void)
@@ -295,7 +303,7 @@ open_store(struct server *s, struct err *e)
 {
 	const struct serve_opts *o = s->opts;
 	struct journal_opts jo = {.os = &os_real, .dir = s->dir, .sync = o->sync, .repair = o->repair};
-	struct api_opts ao = {.os = &os_real, .store = &s->store, .no_create = o->no_create, .polling = o->polling};
+	struct api_opts ao = {.os = &os_real, .store = &s->store, .no_create = o->no_create, .polling = o->polling, .events = o->events};
 
 	s->journal = journal_open(&jo, &s->store, e);
 	if (!s->journal)
@@ -304,6 +312,7 @@ open_store(struct server *s, struct err *e)
 	ao.journal = s->journal;
 	ao.auth = s->auth;
 	s->api = api_new(&ao);
+	api_settle(s->api, true, time_now());
 	if (!same_dir(s->dir, o->root))
 		return 0;
 	if (locate_make(o->root, e) < 0)
@@ -424,7 +433,7 @@ take(struct server *s, int listener, struct now now)
 			s->conn = xrealloc(s->conn, s->cap * sizeof(struct conn *));
 			s->poll = xrealloc(s->poll, (s->cap + LISTENERS + 1) * sizeof *s->poll);
 		}
-		s->conn[s->conns++] = conn_new(net_adopt(fd), peer_of(s, fd), s->opts->verbose, now);
+		s->conn[s->conns++] = conn_new(net_adopt(fd), peer_of(s, fd), &s->conn_opts, now);
 	}
 }
 
@@ -455,7 +464,7 @@ prepare(struct server *s, int64_t now)
 		struct conn *c = s->conn[i];
 
 		*p++ = (struct pollfd){.fd = conn_fd(c), .events = conn_want(c)};
-		until = min(until, conn_deadline(c));
+		until = min(until, min(conn_deadline(c), conn_wake(c)));
 		again |= conn_stalled(c);
 	}
 	if (again || until <= now)
@@ -490,6 +499,7 @@ settle(struct server *s, struct now now)
 		warn("%s: %s: changes are refused until that is mended", s->dir, e.msg);
 	else if (s->trouble && journal_mode(s->journal) == JOURNAL_FINE)
 		warn("%s: changes are kept again", s->dir);
+	api_settle(s->api, held, now);
 	s->trouble = !held || (s->trouble && journal_mode(s->journal) != JOURNAL_FINE);
 	for (size_t i = 0; i < s->conns; i++)
 		conn_settle(s->conn[i], held, "the store cannot keep changes now: try again");
@@ -499,7 +509,7 @@ static void
 send_all(struct server *s, struct now now)
 {
 	for (size_t i = s->conns; i-- > 0;)
-		if (!conn_flush(s->conn[i], now) || conn_deadline(s->conn[i]) <= now.mono)
+		if (!conn_flush(s->conn[i], now) || (conn_deadline(s->conn[i]) <= now.mono && !conn_late(s->conn[i], now)))
 			drop(s, i);
 }
 
@@ -548,6 +558,8 @@ goodbye(struct server *s)
 {
 	int64_t end = sys_mono() + (int64_t)GOODBYE * 1000000;
 
+	for (size_t i = 0; i < s->conns; i++)
+		conn_end(s->conn[i]);
 	for (;;) {
 		struct now now = time_now();
 		size_t n = 0;
@@ -602,6 +614,7 @@ serve_run(const struct serve_opts *o)
 	int rc;
 
 	s.dir = xstrdup(o->store ? o->store : o->root);
+	s.conn_opts = (struct conn_opts){.log = o->verbose, .patience = micro(o->patience, 30), .ping = micro(o->ping, 15)};
 	s.conn = xcalloc(s.cap, sizeof(struct conn *));
 	s.poll = xcalloc(s.cap + LISTENERS + 1, sizeof *s.poll);
 	rc = begin(&s, &e);

@@ -7,7 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, regex, value, calc, match, queue, show, journal, auth, field, api, conn, claim, serve.
+ * Order of use: tree, regex, value, calc, match, queue, show, events, live, wait, stats, journal, auth, field, api, log, conn, claim, serve.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -233,6 +233,26 @@ int64_t queue_due(const struct store *s);                   /* mono time of the 
 void queue_expire(struct store *s, struct now now);         /* fails all that is overdue */
 size_t queue_running(const struct store *s);                /* running tasks in all queues */
 
+/* ---- events.c: state transitions, for those who listen (SPEC 1.4), and how many there were (OURS 1), pure ---------- */
+
+struct events;             /* of one server: they outlive its stores */
+struct events *events_new(const uuid start, size_t keep);   /* start: of the ids; keep: so many a queue.  Owned */
+void events_free(struct events *v);                         /* all listeners have left */
+void events_attach(struct events *v, struct store *s);      /* from now on changes of s are told to v */
+/* The turn's events are on disk and can be read, or never were. */
+void events_settle(struct events *v, bool held, int64_t mono);
+struct listener;
+/* From now on, or behind last, a Last-Event-ID (n 0: none).  Owned; it may outlive its queue. */
+struct listener *events_listen(struct events *v, struct queue *q, struct str last);
+void events_leave(struct listener *l);                      /* NULL is fine */
+bool events_over(const struct listener *l);                 /* the queue was deleted */
+void events_hello(const struct listener *l, const uuid client, struct buf *b);   /* appends the first block */
+bool events_next(struct listener *l, struct str *block);    /* the next block, which lives until events_settle; false: none yet */
+size_t events_listeners(const struct events *v, const struct queue *q);   /* q NULL: in all */
+enum tally { TALLY_SUBMITTED, TALLY_STARTED, TALLY_SUCCEEDED, TALLY_FAILED, TALLY_CANCELLED, TALLY_REQUEUED, TALLY_WORKERS, TALLIES };
+int64_t events_total(const struct events *v, const struct queue *q, enum tally kind);   /* since v began */
+double events_rate(const struct events *v, const struct queue *q, enum tally kind, int minutes, int64_t mono);   /* a minute, over at most 59 */
+
 /* ---- journal.c: what was acknowledged (OURS 3) --------------------------------------------------------------- */
 
 enum { SYNC_ALWAYS = 0, SYNC_NEVER = -1 };                  /* else: seconds between syncs */
@@ -313,6 +333,7 @@ struct answer {
 	struct buf head;               /* extra header lines, each ending in CR LF */
 	struct buf body;
 	const char *type;              /* content type; NULL: application/json */
+	struct listener *listener;     /* events follow the body, without end; owned by whoever takes the answer */
 };
 enum api_result { API_DONE, API_LATER };   /* LATER: ask again with the same request when auth moved */
 struct rest;              /* the API of one server */
@@ -323,15 +344,23 @@ struct api_opts {
 	struct auth *auth;
 	bool no_create;
 	double polling;                /* PERIODIC_TASK_INTERVAL */
+	size_t events;                 /* EVENT_BUFFER_SIZE; 0: 100 */
 };
 struct rest *api_new(const struct api_opts *o);
 void api_free(struct rest *a);
+/* Ends a turn for those who listen: it is on disk, or is undone.  Events are told from the first call on. */
+void api_settle(struct rest *a, bool held, struct now now);
 enum api_result api_handle(struct rest *a, const struct request *r, struct now now, struct answer *out);
 
 /* ---- conn.c: one connection: bytes to requests, answers to bytes ---------------------------------------------------- */
 
 struct conn;
-struct conn *conn_new(struct net *net, uint64_t peer, bool log, struct now now);   /* takes net; log: a line a request; owned */
+struct conn_opts {
+	bool log;                      /* a line a request */
+	int64_t patience;              /* microseconds for a request to come whole, and for a reader to take something */
+	int64_t ping;                  /* microseconds between the pings of a stream of events */
+};
+struct conn *conn_new(struct net *net, uint64_t peer, const struct conn_opts *o, struct now now);   /* takes net; o must outlive it; owned */
 void conn_free(struct conn *c);
 /* Reads once, or goes on with a request that waited for auth, and answers every whole request into its own buffer. */
 void conn_input(struct conn *c, struct rest *api, struct now now);
@@ -344,6 +373,9 @@ short conn_want(const struct conn *c);
 int conn_fd(const struct conn *c);
 uint64_t conn_peer(const struct conn *c);
 int64_t conn_deadline(const struct conn *c);                /* mono time at which it is given up; INT64_MAX: never */
+bool conn_late(struct conn *c, struct now now);             /* that time is over: true when there is something to say first */
+int64_t conn_wake(const struct conn *c);                    /* mono time at which conn_flush has something to do, if nothing happens */
+void conn_end(struct conn *c);                              /* the server ends: so do streams of events */
 int64_t conn_idle(const struct conn *c);                    /* mono time since which nothing is asked; INT64_MAX: it is busy */
 
 /* ---- claim.c: who serves a store: its locks and server.json (OURS 2) ------------------------------------------------- */
@@ -366,6 +398,9 @@ struct serve_opts {
 	int sync;
 	bool repair, no_create, verbose;
 	double polling;                /* PERIODIC_TASK_INTERVAL, seconds */
+	double ping;                   /* SSE_PING_INTERVAL, seconds; 0: 15 */
+	size_t events;                 /* EVENT_BUFFER_SIZE; 0: 100 */
+	double patience;               /* seconds for a request to come whole; 0: 30 */
 	bool local;                    /* started by a client: unix socket (else loopback), default queue, ends when idle */
 	int ready;                     /* fd that gets one byte once it listens; -1 */
 };

@@ -162,9 +162,15 @@ queue_print(struct buf *b, const struct queue *q)
 }
 
 void
+show_task(struct buf *b, const struct task *t, const char *idkey)
+{
+	put_object(b, task_columns, LEN(task_columns), t, idkey);
+}
+
+void
 queue_task_print(struct buf *b, const struct task *t)
 {
-	put_object(b, task_columns, LEN(task_columns), t, "task_id");
+	show_task(b, t, "task_id");
 }
 
 void

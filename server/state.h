@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state in memory, shared by queue.c (which keeps it), show.c (which prints and searches it) and live.c (the changes that
- * requests ask for), in this order of use.  What a record tells is changed by queue.c's apply functions only; all others read.
+ * The state in memory, shared by queue.c (which keeps it), show.c (which prints and searches it), events.c (which tells of it) and
+ * live.c (the changes that requests ask for), in this order of use.  What a record tells is changed by queue.c's apply functions only; all others read.
  *
  * Dicts and cmd are compact JSON texts, parsed only when needed; NULL stands for the text beside it.  Times are wall clock unless
  * they say mono; NONE is null.
@@ -100,6 +100,7 @@ struct queue {
 	struct task *in[TASK_STATES];            /* the first of each state: next_peer */
 	size_t count[TASK_STATES];
 	struct shapes *shapes;                   /* of its pending tasks */
+	struct channel *channel;                 /* events.c's; NULL: not looked for yet */
 	struct queue_data v;
 };
 
@@ -154,6 +155,7 @@ struct store {
 	struct buf turn;
 	size_t count;                            /* records in turn */
 	struct dump dump;
+	struct events *events;                   /* who is told of changes; NULL: nobody */
 	struct buf text[5];                      /* for what an image points to: args, metadata, summary, cmd; name */
 };
 
@@ -260,5 +262,14 @@ void view_free(struct view *v);
 void view_task(struct view *v, const struct task *t);
 void view_worker(struct view *v, const struct worker *w);
 const struct json *view_get(void *view, struct str name);
+void show_task(struct buf *b, const struct task *t, const char *idkey);   /* with its id under that name */
+
+/* ---- events.c: what was changed is told ---- */
+
+enum { CREATED = -1 };     /* the state before the first */
+/* t or w is as it is now, was its state before. */
+void event_task(struct store *s, const struct task *t, int was, struct now now);
+void event_worker(struct store *s, const struct worker *w, int was, struct now now);
+void event_end(struct store *s, struct queue *q);                    /* the queue is deleted */
 
 #endif
