@@ -91,6 +91,7 @@ bool utf8_valid(const char *p, size_t n);
 
 /* "labtasker: " and one line on stderr; control bytes in it are shown as \xNN.  die ends the process. */
 void warn(const char *fmt, ...) PRINTF(1, 2);
+extern void (*warn_put)(struct str text);   /* set: gets what warn would write, without "labtasker: " and newline */
 NORETURN void die(int status, const char *fmt, ...) PRINTF(2, 3);
 
 /* Whole text must be a decimal integer / a finite number in strtod's decimal forms.  0 or -1. */

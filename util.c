@@ -330,6 +330,8 @@ utf8_valid(const char *p, size_t n)
 	return true;
 }
 
+void (*warn_put)(struct str text);
+
 /* One write, so that lines of several processes do not mix; what could steer a terminal is shown as text. */
 static void
 say(const char *fmt, va_list ap)
@@ -337,7 +339,7 @@ say(const char *fmt, va_list ap)
 	struct buf text = {0}, line = {0};
 
 	buf_vprintf(&text, fmt, ap);
-	buf_adds(&line, "labtasker: ");
+	buf_adds(&line, warn_put ? "" : "labtasker: ");
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.p[i];
 
@@ -346,9 +348,13 @@ say(const char *fmt, va_list ap)
 		else
 			buf_addc(&line, (char)c);
 	}
-	buf_addc(&line, '\n');
-	while (write(2, line.p, line.len) < 0 && errno == EINTR)
-		;
+	if (!warn_put)
+		buf_addc(&line, '\n');
+	if (warn_put)
+		warn_put((struct str){line.p, line.len});
+	else
+		while (write(2, line.p, line.len) < 0 && errno == EINTR)
+			;
 	buf_free(&text);
 	buf_free(&line);
 }

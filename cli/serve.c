@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOST, PORT, UNIX, STORE, SYNC, ADVERTISE, REPAIR, NO_CREATE, VERBOSE, DB_MODE, DB_PATH, ENV_FILE, END };
+enum {
+	HOST, PORT, UNIX, STORE, SYNC, ADVERTISE, REPAIR, NO_CREATE, METRICS, LOG, LOG_FORMAT, CONNECTIONS, BODY, PATIENCE, VERBOSE,
+	DB_MODE, DB_PATH, ENV_FILE, END
+};
 
 const struct opt serve_cmd_opts[] = {
 	[HOST] = {"--host", OPT_TEXT, "HOST", "listen there (API_HOST; default 127.0.0.1, as labtasker-server 0.0.0.0)", NULL},
@@ -19,6 +22,12 @@ const struct opt serve_cmd_opts[] = {
 	[ADVERTISE] = {"--advertise", OPT_TEXT, "URL", "the address that clients of this directory are told", NULL},
 	[REPAIR] = {"--repair", OPT_FLAG, NULL, "write what can be read of a damaged journal to a new one", NULL},
 	[NO_CREATE] = {"--no-create", OPT_FLAG, NULL, "nobody may create queues", NULL},
+	[METRICS] = {"--metrics", OPT_FLAG, NULL, "GET /metrics for Prometheus, without credentials", NULL},
+	[LOG] = {"--log", OPT_TEXT, "FILE", "say there what would go to stderr; HUP opens it anew", NULL},
+	[LOG_FORMAT] = {"--log-format", OPT_CHOICE, "text|json", "how", "text"},
+	[CONNECTIONS] = {"--max-connections", OPT_INT, "N", "at most so many (default: as descriptors allow)", NULL},
+	[BODY] = {"--max-body", OPT_INT, "BYTES", "of a request, at most 16 MiB (the default)", NULL},
+	[PATIENCE] = {"--timeout", OPT_DURATION, "DURATION", "for a request to come whole, and to take its answer", "30"},
 	[VERBOSE] = {"-v --verbose", OPT_FLAG, NULL, "a line for each request", NULL},
 	[DB_MODE] = {"--db-mode", OPT_TEXT, "MODE", "of the reference: there is one store here, see --store", NULL},
 	[DB_PATH] = {"--db-path", OPT_TEXT, "FILE", "of the reference: see --store", NULL},
@@ -92,6 +101,23 @@ read_env(const char *name, double *to, struct err *e)
 }
 
 static int
+read_limits(struct serve_opts *o, const struct args *a, struct err *e)
+{
+	const struct optval *conns = &a->val[CONNECTIONS], *body = &a->val[BODY];
+
+	if (conns->given && conns->num < 1)
+		return err_set(e, EXIT_USAGE, "Invalid value for --max-connections: '%s': it must be 1 or more", conns->text);
+	if (body->given && (body->num < 1024 || body->num > HTTP_BODY))
+		return err_set(e, EXIT_USAGE, "Invalid value for --max-body: '%s': it must be 1024 to %d", body->text, HTTP_BODY);
+	o->patience = a->val[PATIENCE].real;
+	if (!(o->patience > 0) || o->patience > 86400)
+		return err_set(e, EXIT_USAGE, "Invalid value for --timeout: '%s': it must be above 0, and a day at most", a->val[PATIENCE].text);
+	o->connections = conns->given ? (size_t)conns->num : 0;
+	o->body = body->given ? (size_t)body->num : 0;
+	return 0;
+}
+
+static int
 fill(struct serve_opts *o, const struct context *x, const struct args *a, struct err *e)
 {
 	const char *host = given(&a->val[HOST], "API_HOST"), *port = given(&a->val[PORT], "API_PORT");
@@ -100,7 +126,8 @@ fill(struct serve_opts *o, const struct context *x, const struct args *a, struct
 	*o = (struct serve_opts){
 		.unix_path = given(&a->val[UNIX], NULL), .root = x->conf->root, .store = given(&a->val[STORE], NULL),
 		.advertise = given(&a->val[ADVERTISE], NULL), .repair = a->val[REPAIR].num, .no_create = a->val[NO_CREATE].num,
-		.verbose = a->val[VERBOSE].num, .polling = 30, .ping = 15, .ready = -1
+		.verbose = a->val[VERBOSE].num, .metrics = a->val[METRICS].num, .log = given(&a->val[LOG], NULL),
+		.log_json = a->val[LOG_FORMAT].num, .polling = 30, .ping = 15, .ready = -1
 	};
 	if (host || port || !o->unix_path) {
 		o->host = host ? host : x->as_server ? "0.0.0.0" : "127.0.0.1";
@@ -109,7 +136,7 @@ fill(struct serve_opts *o, const struct context *x, const struct args *a, struct
 			return -1;
 	}
 	if (read_env("PERIODIC_TASK_INTERVAL", &o->polling, e) < 0 || read_env("SSE_PING_INTERVAL", &o->ping, e) < 0
-	    || read_env("EVENT_BUFFER_SIZE", &events, e) < 0)
+	    || read_env("EVENT_BUFFER_SIZE", &events, e) < 0 || read_limits(o, a, e) < 0)
 		return -1;
 	o->events = events < 1 ? 1 : (size_t)events;
 	return read_sync(a->val[SYNC].text, &o->sync, e);

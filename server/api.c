@@ -15,13 +15,15 @@ enum kind {
 	END,              /* ends or keeps what is running: served from the journal's reserve */
 	NEW               /* makes more: refused when the journal is short of room */
 };
-enum { FIELDS = 16, UPDATES = 1000, EVENTS = 100 };
+enum { FIELDS = 16, UPDATES = 1000, EVENTS = 100, WAIT = 600 /* seconds that a fetch is held at most */ };
 
 struct rest {
 	struct api_opts o;
 	struct events *events;
+	struct waits *waits;
 	char *head;       /* what every answer's head carries */
 	int64_t started;  /* mono */
+	int64_t answers[6];   /* given, by the first digit of the status */
 	struct buf text;  /* lists and paths are made here, answer after answer */
 };
 
@@ -37,7 +39,7 @@ struct ask {
 	struct json_doc *doc;        /* the body */
 	struct value v[FIELDS];
 	bool flag;                   /* the route's query flag */
-	bool later;
+	bool later, held;
 	struct answer *out;
 	struct err err;
 };
@@ -315,6 +317,7 @@ put_queue(struct ask *a)
 static void
 delete_queue(struct ask *a)
 {
+	waits_stir(a->r->waits);
 	if (queue_delete(a->store, a->queue, a->flag, a->now, &a->err) < 0)
 		refuse_err(a);
 	else
@@ -429,6 +432,43 @@ eta_of(struct ask *a, int64_t *seconds)
 	return 0;
 }
 
+/* Seconds of "Prefer: wait=N" (RFC 7240), 0 none. */
+static int64_t
+preferred_wait(const struct ask *a)
+{
+	const struct str *h = a->req->wait ? http_get(a->req->head, "Prefer") : NULL;
+	struct str rest = h ? *h : (struct str){0};
+	int64_t n = 0;
+
+	while (rest.n) {
+		const char *comma = memchr(rest.p, ',', rest.n);
+		struct str one = {rest.p, comma ? (size_t)(comma - rest.p) : rest.n};
+
+		rest = comma ? (struct str){comma + 1, rest.n - one.n - 1} : (struct str){0};
+		while (one.n && (one.p[0] == ' ' || one.p[0] == '\t'))
+			one.p++, one.n--;
+		while (one.n && (one.p[one.n - 1] == ' ' || one.p[one.n - 1] == '\t'))
+			one.n--;
+		if (one.n > 5 && str_caseis((struct str){one.p, 5}, "wait=") && !parse_int((struct str){one.p + 5, one.n - 5}, &n))
+			return n < 0 ? 0 : n < WAIT ? n : WAIT;
+	}
+	return 0;
+}
+
+/* Lets a fetch that found nothing wait, or go on waiting.  False: its time is over. */
+static bool
+hold(struct ask *a, const struct fetch *in, int64_t seconds)
+{
+	struct wait **w = a->req->wait;
+
+	if (!seconds || (*w && wait_over(*w, a->now)))
+		return false;
+	if (!*w)
+		*w = wait_new(a->r->waits, a->store, a->queue, in, json_of(&a->v[TF_FILTER]), a->now.mono + seconds * 1000000, a->req->who);
+	a->held = true;
+	return true;
+}
+
 static void
 fetch_task(struct ask *a)
 {
@@ -437,10 +477,11 @@ fetch_task(struct ask *a)
 		.heartbeat_timeout = a->v[TF_HEARTBEAT].given ? a->v[TF_HEARTBEAT].real : NAN, .cmd = json_of(&a->v[TF_CMD]),
 	};
 	struct str worker = text_of(&a->v[TF_WORKER]);
+	int64_t wait = preferred_wait(a);
 	struct match *m = NULL;
 	struct task *t;
 	uuid token;
-	int has;
+	int has, rc;
 
 	if (eta_of(a, &in.task_timeout) < 0)
 		return;
@@ -457,18 +498,21 @@ fetch_task(struct ask *a)
 		return;
 	}
 	in.filter = m;
-	switch (queue_fetch(a->store, a->queue, &in, a->now, &t, &a->err)) {
-	case 1:
+	if (wait && *a->req->wait && wait_over(*a->req->wait, a->now))
+		rc = 0;   /* who has hung up, or asks elsewhere, gets no task */
+	else
+		rc = queue_fetch(a->store, a->queue, &in, a->now, &t, &a->err);
+	if (rc == 1) {
 		answer(a, 200, "{\"notification\":null,\"found\":true,\"task\":");
 		queue_task_print(&a->out->body, t);
 		buf_addc(&a->out->body, '}');
-		break;
-	case 0:
-		answer(a, 200, "{\"notification\":null,\"found\":false,\"task\":null}");
-		break;
-	default:
+	} else if (rc < 0) {
 		refuse_err(a);
+	} else if (!hold(a, &in, wait)) {
+		answer(a, 200, "{\"notification\":null,\"found\":false,\"task\":null}");
 	}
+	if (wait)
+		buf_adds(&a->out->head, "Preference-Applied: wait\r\n");
 	match_free(m);
 }
 
@@ -711,6 +755,7 @@ set_worker(struct ask *a)
 	for (int s = 0; s < WORKER_STATES; s++)
 		if (str_is(a->v[WS_STATUS].text, worker_status[s]))
 			to = (enum wstatus)s;
+	waits_stir(a->r->waits);   /* of a suspended worker no fetch waits */
 	if (queue_worker_set(a->store, a->queue, str_of(a->id), to, a->now, &a->err) < 0)
 		refuse_err(a);
 	else
@@ -720,6 +765,7 @@ set_worker(struct ask *a)
 static void
 delete_worker(struct ask *a)
 {
+	waits_stir(a->r->waits);
 	if (queue_worker_delete(a->store, a->queue, str_of(a->id), a->flag, a->now, &a->err) < 0)
 		refuse_err(a);
 	else
@@ -740,6 +786,39 @@ get_events(struct ask *a)
 	buf_adds(&a->out->head, "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n");
 	a->out->listener = events_listen(a->r->events, a->queue, last ? *last : (struct str){0});
 	events_hello(a->out->listener, client, &a->out->body);
+}
+
+/* ---- how it goes ---- */
+
+static struct stats
+stats_of(const struct ask *a)
+{
+	const struct rest *r = a->r;
+
+	return (struct stats){r->events, r->waits, r->answers, (int)journal_mode(r->o.journal), r->started, a->now};
+}
+
+static void
+get_stats(struct ask *a)
+{
+	struct stats s = stats_of(a);
+
+	a->out->status = 200;
+	stats_queue(&a->out->body, a->queue, &s);
+}
+
+static void
+get_metrics(struct ask *a)
+{
+	struct stats s = stats_of(a);
+
+	if (!a->r->o.metrics) {
+		refuse(a, 404, "Not Found");
+		return;
+	}
+	a->out->status = 200;
+	a->out->type = "text/plain; version=0.0.4; charset=utf-8";
+	stats_metrics(&a->out->body, a->store, &s);
 }
 
 /* ---- routes ---- */
@@ -767,6 +846,8 @@ static const struct route routes[] = {
 	{"POST", ME "/workers/{}/status", END, false, true, worker_status_fields, NULL, false, set_worker},
 	{"GET", ME "/workers/{}", READ, false, false, NULL, NULL, false, get_worker},
 	{"DELETE", ME "/workers/{}", END, false, false, NULL, "cascade_update", true, delete_worker},
+	{"GET", ME "/stats", READ, false, false, NULL, NULL, false, get_stats},
+	{"GET", "/metrics", READ, true, false, NULL, NULL, false, get_metrics},
 	{"GET", ME "/events", READ, false, false, NULL, NULL, false, get_events},
 };
 
@@ -931,6 +1012,8 @@ authenticate(struct ask *a)
 	a->queue = queue_find(a->store, (struct str){pair.p, (size_t)(colon - pair.p)});
 	if (a->queue)
 		r = auth_check(a->r->o.auth, queue_hash(a->queue), (struct str){colon + 1, pair.len - (size_t)(colon + 1 - pair.p)}, a->req->peer);
+	if (r == AUTH_OK)
+		memcpy(a->out->queue, pair.p, (size_t)(colon - pair.p) < sizeof a->out->queue ? (size_t)(colon - pair.p) : 0);
 	memset(pair.p, 0, pair.len);
 	buf_free(&pair);
 	a->later = r == AUTH_LATER;
@@ -994,6 +1077,7 @@ api_handle(struct rest *rest, const struct request *req, struct now now, struct 
 	const struct route *r = NULL;
 	struct buf path = {0};
 
+	memset(out->queue, 0, sizeof out->queue);
 	buf_adds(&out->head, rest->head);
 	if (mark)
 		a.query = (struct str){mark + 1, req->target.n - raw.n - 1};
@@ -1010,9 +1094,14 @@ api_handle(struct rest *rest, const struct request *req, struct now now, struct 
 	if (r && !(r->body && parse_body(&a) < 0) && !(!r->open && authenticate(&a) < 0) && !validate(&a, r) && !admit(&a, r))
 		r->call(&a);
 	json_free(a.doc);
-	if (a.later) {
+	if (a.later || a.held) {
 		buf_clear(&out->head);
-		return API_LATER;
+		return a.held ? API_HELD : API_LATER;
+	}
+	rest->answers[out->status >= 100 && out->status < 600 ? out->status / 100 : 0]++;
+	if (req->wait) {
+		wait_free(*req->wait);
+		*req->wait = NULL;
 	}
 	return API_DONE;
 }
@@ -1025,6 +1114,7 @@ api_new(const struct api_opts *o)
 
 	r->o = *o;
 	random_id(r, start);
+	r->waits = waits_new();
 	r->events = events_new(start, o->events ? o->events : EVENTS);
 	r->head = xprintf("Labtasker-Version: %s\r\nLabtasker-Store: %s\r\n", LABTASKER_VERSION, journal_store_id(o->journal));
 	r->started = o->os->mono(o->os->ctx);
@@ -1035,6 +1125,7 @@ void
 api_free(struct rest *r)
 {
 	events_free(r->events);
+	waits_free(r->waits);
 	free(r->head);
 	buf_free(&r->text);
 	free(r);
@@ -1045,4 +1136,18 @@ api_settle(struct rest *r, bool held, struct now now)
 {
 	events_settle(r->events, held, now.mono);
 	events_attach(r->events, *r->o.store);
+	if (!held)
+		waits_stir(r->waits);   /* what others took in that turn is there again */
+}
+
+void *
+api_next(struct rest *r, struct now now)
+{
+	return waits_next(r->waits, *r->o.store, now);
+}
+
+int64_t
+api_due(const struct rest *r)
+{
+	return waits_due(r->waits);
 }

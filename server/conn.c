@@ -24,6 +24,17 @@ enum {
 	PACE = 61                 /* microseconds more for each byte of a request: 16 KiB a second are enough */
 };
 
+/* A request that was answered in this turn, for the log. */
+struct entry {
+	struct entry *next;
+	int status;
+	size_t bytes, method;     /* bytes of the answer; length of the method, which stands in text before the target */
+	size_t n;
+	int64_t began;
+	char queue[101];
+	char text[];
+};
+
 struct conn {
 	struct net *net;
 	const struct conn_opts *opts;
@@ -36,6 +47,8 @@ struct conn {
 	size_t back;              /* from the head that still lies in in to used; 0: none, or moved aside */
 	bool inside;              /* between a head and its end */
 	bool waits;               /* the request waits for auth */
+	bool held;                /* it is a fetch that waits for a task: its place is wait */
+	struct wait *wait;
 	bool stalled;             /* in holds requests that were not looked at, for out was full */
 	bool eof, closing;        /* the peer sends no more / we close when out is empty */
 	bool linger;              /* all is sent; what still comes is dropped, so that a reset does not overtake our answer */
@@ -43,12 +56,14 @@ struct conn {
 	int64_t since;            /* mono: out holds something: the last time that any was taken; else: the last time that something came */
 	int64_t began;            /* mono: when the request that is half there began to come */
 	size_t got;               /* bytes since */
+	struct entry *entry, *last_entry;
+	char from[48];
 	struct listener *listener;   /* events follow, and no more requests are read */
 	int64_t ping;             /* mono: when they are to be told that we live */
 };
 
 struct conn *
-conn_new(struct net *net, uint64_t peer, const struct conn_opts *opts, struct now now)
+conn_new(struct net *net, uint64_t peer, const char *from, const struct conn_opts *opts, struct now now)
 {
 	struct conn *c = xcalloc(1, sizeof *c);
 
@@ -56,14 +71,30 @@ conn_new(struct net *net, uint64_t peer, const struct conn_opts *opts, struct no
 	c->peer = peer;
 	c->opts = opts;
 	c->since = now.mono;
+	strncpy(c->from, from, sizeof c->from - 1);
 	http_init(&c->http, false);
+	if (opts->max_body)
+		c->http.max_body = opts->max_body;
 	return c;
+}
+
+static void
+free_entries(struct conn *c)
+{
+	struct entry *e;
+
+	while ((e = c->entry)) {
+		c->entry = e->next;
+		free(e);
+	}
 }
 
 void
 conn_free(struct conn *c)
 {
+	free_entries(c);
 	events_leave(c->listener);
+	wait_free(c->wait);
 	net_close(c->net);
 	buf_free(&c->in);
 	buf_free(&c->out);
@@ -105,7 +136,8 @@ conn_stalled(const struct conn *c)
 short
 conn_want(const struct conn *c)
 {
-	bool reading = !c->eof && (c->linger || c->listener || (!c->closing && !c->waits && !full(c)));
+	bool room = c->held ? c->in.len < READ : !c->closing && !c->waits && !full(c);
+	bool reading = !c->eof && (c->linger || c->listener || room);
 	short want = 0;
 
 	if (reading)
@@ -119,7 +151,7 @@ conn_want(const struct conn *c)
 static bool
 partial(const struct conn *c)
 {
-	return !c->waits && !c->stalled && !c->closing && (c->inside || c->in.len > c->used);
+	return !c->waits && !c->held && !c->stalled && !c->closing && (c->inside || c->in.len > c->used);
 }
 
 int64_t
@@ -198,6 +230,45 @@ put_head(struct conn *c, int status, const char *type, size_t length, int64_t wa
 		buf_adds(&c->out, "Connection: keep-alive\r\n");
 	buf_add(&c->out, extra.p, extra.n);
 	buf_adds(&c->out, "\r\n");
+}
+
+/* Notes a request for the log; of one that could not be read there is no more than that. */
+static void
+note(struct conn *c, int status, size_t bytes, const char *queue)
+{
+	struct str m = c->inside ? c->http.method : (struct str){0}, t = c->inside ? c->http.target : (struct str){0};
+	struct entry *e;
+
+	if (!c->opts->log)
+		return;
+	e = xcalloc(1, sizeof *e + m.n + t.n);
+	e->status = status;
+	e->bytes = bytes;
+	e->began = c->began;
+	e->method = m.n;
+	e->n = m.n + t.n;
+	if (queue)
+		memcpy(e->queue, queue, sizeof e->queue);
+	if (m.n)
+		memcpy(e->text, m.p, m.n);
+	if (t.n)
+		memcpy(e->text + m.n, t.p, t.n);
+	*(c->entry ? &c->last_entry->next : &c->entry) = e;
+	c->last_entry = e;
+}
+
+static void
+log_entries(struct conn *c, bool held, struct now now)
+{
+	for (const struct entry *e = c->entry; e; e = e->next) {
+		struct log_line l = {
+			.peer = c->from, .queue = e->queue, .method = {e->text, e->method}, .target = {e->text + e->method, e->n - e->method},
+			.status = held ? e->status : 503, .bytes = held ? e->bytes : 0, .wall = now.wall, .us = now.mono - e->began,
+		};
+
+		log_request(&l);
+	}
+	free_entries(c);
 }
 
 static void
@@ -306,8 +377,11 @@ put_answer(struct conn *c, struct answer *a, struct now now)
 static void
 handle(struct conn *c, struct rest *api, struct now now)
 {
-	struct request r = {.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer};
+	struct request r = {
+		.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer, .who = c, .wait = &c->wait
+	};
 	static struct answer a;   /* its buffers live on from answer to answer */
+	enum api_result done;
 
 	r.body = c->piece.n ? c->piece : (struct str){c->body.p, c->body.len};
 	a.status = 0;
@@ -315,11 +389,14 @@ handle(struct conn *c, struct rest *api, struct now now)
 	buf_clear(&a.head);
 	buf_clear(&a.body);
 	a.listener = NULL;
-	c->waits = api_handle(api, &r, now, &a) == API_LATER;
-	if (c->waits)
+	done = api_handle(api, &r, now, &a);
+	c->waits = done == API_LATER;
+	c->held = done == API_HELD;
+	if (c->held)
+		set_aside(c);
+	if (c->waits || c->held)
 		return;
-	if (c->opts->log)
-		warn("%.*s %.*s %d %lu", (int)r.method.n, r.method.p, (int)r.target.n, r.target.p, a.status, (unsigned long)a.body.len);
+	note(c, a.status, a.body.len, a.queue);
 	put_answer(c, &a, now);
 	next_request(c, now);
 	if (a.body.cap > 1 << 20)
@@ -344,7 +421,7 @@ static void
 parse(struct conn *c, struct rest *api, struct now now)
 {
 	c->stalled = false;
-	while (!c->waits && !c->closing && !c->listener) {
+	while (!c->waits && !c->held && !c->closing && !c->listener) {
 		struct err e = {0};
 		struct str data = {0};
 		size_t n = 0;
@@ -372,6 +449,7 @@ parse(struct conn *c, struct rest *api, struct now now)
 			break;
 		case HTTP_BAD:
 			c->closing = true;
+			note(c, e.code, 0, NULL);
 			refuse(c, e.code, e.msg, now.wall);
 			break;
 		case HTTP_MORE:
@@ -429,8 +507,10 @@ conn_input(struct conn *c, struct rest *api, struct now now)
 		c->since = now.mono;
 	if (n <= 0) {
 		c->eof = true;
-		if (n < 0 || c->inside || !c->out.len)
+		if (n < 0 || (!c->held && (c->inside || !c->out.len)))
 			c->closing = true;
+		if (c->held)
+			wait_hasten(c->wait);
 		return;
 	}
 	c->got += (size_t)n;
@@ -443,9 +523,9 @@ conn_input(struct conn *c, struct rest *api, struct now now)
 void
 conn_resume(struct conn *c, struct rest *api, struct now now)
 {
-	if (c->waits) {
+	if (c->waits || c->held) {
 		handle(c, api, now);
-		if (c->waits)
+		if (c->waits || c->held)
 			return;
 	}
 	parse(c, api, now);
@@ -453,8 +533,10 @@ conn_resume(struct conn *c, struct rest *api, struct now now)
 }
 
 void
-conn_settle(struct conn *c, bool held, const char *why)
+conn_settle(struct conn *c, bool held, const char *why, struct now now)
 {
+	if (c->entry)
+		log_entries(c, held, now);
 	if (!held) {
 		size_t n = c->answers;
 
@@ -464,7 +546,7 @@ conn_settle(struct conn *c, bool held, const char *why)
 		}
 		c->out.len = c->settled;
 		while (n--)
-			refuse(c, 503, why, sys_wall());
+			refuse(c, 503, why, now.wall);
 	}
 	c->settled = c->out.len;
 	c->answers = 0;
@@ -526,7 +608,7 @@ conn_flush(struct conn *c, struct now now)
 	} while (more && !c->out.len);
 	if (c->listener && events_over(c->listener))
 		end_stream(c);
-	if (c->out.len || c->waits || c->stalled || !(c->closing || c->eof))
+	if (c->out.len || c->waits || c->held || c->stalled || !(c->closing || c->eof))
 		return true;
 	if (c->eof || c->linger)
 		return !c->eof;
@@ -544,6 +626,8 @@ conn_late(struct conn *c, struct now now)
 		return false;
 	c->closing = true;
 	c->since = now.mono;
+	note(c, 408, 0, NULL);
+	log_entries(c, true, now);
 	refuse(c, 408, "the request did not come whole in time", now.wall);
 	c->settled = c->out.len;
 	c->answers = 0;

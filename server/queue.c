@@ -126,6 +126,8 @@ enter_state(struct store *s, struct task *t)
 	t->next_peer = *first;
 	if (*first)
 		(*first)->prev_peer = t;
+	if (!*first && t->v.status == PENDING)
+		t->queue->oldest = t;
 	*first = t;
 	t->queue->count[t->v.status]++;
 	s->running += t->v.status == RUNNING;
@@ -137,6 +139,8 @@ leave_state(struct store *s, struct task *t)
 	*(t->prev_peer ? &t->prev_peer->next_peer : &t->queue->in[t->v.status]) = t->next_peer;
 	if (t->next_peer)
 		t->next_peer->prev_peer = t->prev_peer;
+	else if (t->v.status == PENDING)
+		t->queue->oldest = t->prev_peer;
 	t->queue->count[t->v.status]--;
 	s->running -= t->v.status == RUNNING;
 }
@@ -197,6 +201,8 @@ task_apply(struct store *s, struct task *t, const struct task_image *im, struct 
 	deadline_set(s, t);
 	if (t->v.status == PENDING)
 		pending_enter(t, im->set & M_ARGS ? im->args : NULL);
+	if (s->watched && t->v.status == PENDING)
+		buf_add(&s->ready, t->node.id, 16);
 }
 
 /* A task of which nothing is known yet, the last of its queue. */
@@ -249,6 +255,14 @@ task_drop(struct store *s, struct task *t, int64_t at)
 
 /* ---- workers ---- */
 
+static void
+worker_apply(struct store *s, struct worker *w, const struct worker_image *im)
+{
+	w->queue->workers[w->v.status]--;
+	record_copy(s, record_worker, im->set, &w->v, im);
+	w->queue->workers[w->v.status]++;
+}
+
 static struct worker *
 worker_new(struct store *s, struct queue *q, const uuid id)
 {
@@ -259,6 +273,7 @@ worker_new(struct store *s, struct queue *q, const uuid id)
 	w->prev = q->last_worker;
 	*(w->prev ? &w->prev->next : &q->first_worker) = w;
 	q->last_worker = w;
+	q->workers[w->v.status]++;
 	s->live += WORKER_BYTES;
 	return w;
 }
@@ -275,6 +290,7 @@ worker_drop(struct store *s, struct worker *w)
 	*(w->next ? &w->next->prev : &q->last_worker) = w->prev;
 	if (s->dump.worker == w)
 		s->dump.worker = w->next;
+	q->workers[w->v.status]--;
 	index_remove(s, &s->workers, &w->node);
 	record_drop(s, record_worker, &w->v);
 	s->live -= WORKER_BYTES;
@@ -541,7 +557,7 @@ state_new_worker(struct store *s, struct queue *q, const uuid id, struct worker_
 	im->set = M_ALL;
 	tell_entity(s, "worker", id, record_worker, im->set, im, worker_out(s, q, im->v.seq));
 	w = worker_new(s, q, id);
-	record_copy(s, record_worker, im->set, &w->v, im);
+	worker_apply(s, w, im);
 	return w;
 }
 
@@ -549,7 +565,7 @@ void
 state_set_worker(struct store *s, struct worker *w, const struct worker_image *im)
 {
 	tell_entity(s, "worker", w->node.id, record_worker, im->set, im, worker_out(s, w->queue, w->v.seq));
-	record_copy(s, record_worker, im->set, &w->v, im);
+	worker_apply(s, w, im);
 }
 
 void
@@ -651,7 +667,7 @@ take_worker(struct store *s, const uuid id, const struct json *record, struct no
 		w = worker_new(s, q, id);
 		note_seq(s, im.v.seq);
 	}
-	record_copy(s, record_worker, im.set, &w->v, &im);
+	worker_apply(s, w, &im);
 	return 0;
 }
 
@@ -936,6 +952,7 @@ store_free(struct store *s)
 	free(s->by_name);
 	free(s->heap);
 	buf_free(&s->turn);
+	buf_free(&s->ready);
 	for (size_t i = 0; i < LEN(s->text); i++)
 		buf_free(&s->text[i]);
 	free(s);

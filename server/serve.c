@@ -5,6 +5,7 @@
  */
 #include "server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -303,7 +304,8 @@ open_store(struct server *s, struct err *e)
 {
 	const struct serve_opts *o = s->opts;
 	struct journal_opts jo = {.os = &os_real, .dir = s->dir, .sync = o->sync, .repair = o->repair};
-	struct api_opts ao = {.os = &os_real, .store = &s->store, .no_create = o->no_create, .polling = o->polling, .events = o->events};
+	struct api_opts ao = {.os = &os_real, .store = &s->store, .no_create = o->no_create, .polling = o->polling, .events = o->events,
+		.metrics = o->metrics};
 
 	s->journal = journal_open(&jo, &s->store, e);
 	if (!s->journal)
@@ -331,6 +333,8 @@ set_limits(struct server *s)
 		getrlimit(RLIMIT_NOFILE, &r);
 	}
 	s->max = r.rlim_cur > 100000 ? 100000 : r.rlim_cur > SPARE_FDS + 4 ? (size_t)r.rlim_cur - SPARE_FDS : 4;
+	if (s->opts->connections && s->opts->connections < s->max)
+		s->max = s->opts->connections;
 }
 
 static int
@@ -348,14 +352,24 @@ begin(struct server *s, struct err *e)
 	sys_nonblock(wake[1], true);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
+	if (o->local)
+		signal(SIGHUP, SIG_IGN);
+	else if (o->log || signal(SIGHUP, SIG_DFL) != SIG_IGN)
+		sigaction(SIGHUP, &sa, NULL);
+	else
+		signal(SIGHUP, SIG_IGN);   /* nohup */
 	sa.sa_handler = SIG_IGN;   /* a file over its limit is a full disk to us */
 	sigaction(SIGXFSZ, &sa, NULL);
 	set_limits(s);
+	if (o->log && log_check(o->log, e) < 0)
+		return -1;
 	s->claim = claim_take(s->dir, e);
 	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0)
 		return -1;
 	url = own_url(s);
 	rc = claim_publish(s->claim, url, journal_store_id(s->journal), e);
+	if (!rc)
+		log_open(o->log, o->log_json);
 	if (!rc && !o->local)
 		warn("serving %s at %s (process %ld)", s->dir, url, (long)getpid());
 	free(url);
@@ -366,7 +380,7 @@ begin(struct server *s, struct err *e)
 
 /* Who is connected, for auth: an address from outside, else each connection for itself. */
 static uint64_t
-peer_of(struct server *s, int fd)
+peer_of(struct server *s, int fd, char from[INET6_ADDRSTRLEN])
 {
 	struct sockaddr_storage a;
 	socklen_t n = sizeof a;
@@ -374,6 +388,7 @@ peer_of(struct server *s, int fd)
 	const unsigned char *p = NULL;
 	size_t len = 0;
 
+	strcpy(from, "unix");
 	if (!getpeername(fd, (struct sockaddr *)&a, &n) && a.ss_family == AF_INET) {
 		p = (unsigned char *)&((struct sockaddr_in *)&a)->sin_addr;
 		len = *p == 127 ? 0 : 4;
@@ -381,6 +396,8 @@ peer_of(struct server *s, int fd)
 		p = (unsigned char *)&((struct sockaddr_in6 *)&a)->sin6_addr;
 		len = 8;   /* a peer has a whole /64 */
 	}
+	if (p)
+		inet_ntop(a.ss_family, p, from, INET6_ADDRSTRLEN);
 	if (!len)
 		return ++s->serial;
 	while (len--)
@@ -415,6 +432,8 @@ static void
 take(struct server *s, int listener, struct now now)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
+		char from[INET6_ADDRSTRLEN];
+		uint64_t peer;
 		int fd;
 
 		if (s->conns >= s->max && !make_room(s, now)) {
@@ -433,7 +452,8 @@ take(struct server *s, int listener, struct now now)
 			s->conn = xrealloc(s->conn, s->cap * sizeof(struct conn *));
 			s->poll = xrealloc(s->poll, (s->cap + LISTENERS + 1) * sizeof *s->poll);
 		}
-		s->conn[s->conns++] = conn_new(net_adopt(fd), peer_of(s, fd), &s->conn_opts, now);
+		peer = peer_of(s, fd, from);
+		s->conn[s->conns++] = conn_new(net_adopt(fd), peer, from, &s->conn_opts, now);
 	}
 }
 
@@ -455,6 +475,7 @@ prepare(struct server *s, int64_t now)
 
 	if (journal_mode(s->journal) != JOURNAL_REFUSE)
 		until = min(until, queue_due(s->store));
+	until = min(until, api_due(s->api));
 	if (s->opts->local)
 		until = min(until, s->quiet + (int64_t)IDLE * 1000000);
 	*p++ = (struct pollfd){.fd = wake[0], .events = POLLIN};
@@ -472,11 +493,12 @@ prepare(struct server *s, int64_t now)
 	return until - now > 3600000000 ? 3600000 : (int)((until - now + 999) / 1000);
 }
 
-/* The requests that have come, those that waited for auth, those that waited for room. */
+/* The requests that have come, those that waited for auth, those that waited for room, fetches for which there is a task now. */
 static void
 requests(struct server *s, struct now now)
 {
 	const struct pollfd *p = s->poll + 1 + s->listeners;
+	struct conn *held;
 	bool moved = auth_pending(s->auth) && auth_work(s->auth, AUTH_SLICE);
 
 	for (size_t i = 0; i < s->conns; i++) {
@@ -487,6 +509,8 @@ requests(struct server *s, struct now now)
 		else if ((moved && conn_waits(c)) || conn_stalled(c))
 			conn_resume(c, s->api, now);
 	}
+	while ((held = api_next(s->api, now)))
+		conn_resume(held, s->api, now);
 }
 
 static void
@@ -495,6 +519,8 @@ settle(struct server *s, struct now now)
 	struct err e = {0};
 	bool held = !journal_commit(s->journal, &s->store, now, &e);
 
+	now = time_now();
+
 	if (!held && !s->trouble)
 		warn("%s: %s: changes are refused until that is mended", s->dir, e.msg);
 	else if (s->trouble && journal_mode(s->journal) == JOURNAL_FINE)
@@ -502,7 +528,7 @@ settle(struct server *s, struct now now)
 	api_settle(s->api, held, now);
 	s->trouble = !held || (s->trouble && journal_mode(s->journal) != JOURNAL_FINE);
 	for (size_t i = 0; i < s->conns; i++)
-		conn_settle(s->conn[i], held, "the store cannot keep changes now: try again");
+		conn_settle(s->conn[i], held, "the store cannot keep changes now: try again", now);
 }
 
 static void
@@ -513,13 +539,18 @@ send_all(struct server *s, struct now now)
 			drop(s, i);
 }
 
-/* The signal that ends us, or 0. */
+/* The signal that ends us, or 0.  HUP only opens the log anew, where there is one. */
 static int
-signalled(void)
+signalled(const struct server *s)
 {
 	char c;
 
-	return read(wake[0], &c, 1) == 1 ? c : 0;
+	while (read(wake[0], &c, 1) == 1) {
+		if (c != SIGHUP || !s->opts->log)
+			return c;
+		log_reopen();
+	}
+	return 0;
 }
 
 static bool
@@ -534,7 +565,7 @@ static void
 turns(struct server *s)
 {
 	s->quiet = s->work = sys_mono();
-	while (!signalled() && !deserted(s, sys_mono())) {
+	while (!signalled(s) && !deserted(s, sys_mono())) {
 		int n = poll(s->poll, (nfds_t)(s->conns + (size_t)s->listeners + 1), prepare(s, sys_mono()));
 		struct now now = time_now();
 
@@ -549,6 +580,7 @@ turns(struct server *s)
 			if (s->poll[1 + i].revents)
 				take(s, s->listener[i], now);
 		s->work = journal_work(s->journal, &s->store, now);
+		log_flush();
 	}
 }
 
@@ -614,7 +646,7 @@ serve_run(const struct serve_opts *o)
 	int rc;
 
 	s.dir = xstrdup(o->store ? o->store : o->root);
-	s.conn_opts = (struct conn_opts){.log = o->verbose, .patience = micro(o->patience, 30), .ping = micro(o->ping, 15)};
+	s.conn_opts = (struct conn_opts){.log = o->verbose, .max_body = o->body, .patience = micro(o->patience, 30), .ping = micro(o->ping, 15)};
 	s.conn = xcalloc(s.cap, sizeof(struct conn *));
 	s.poll = xcalloc(s.cap + LISTENERS + 1, sizeof *s.poll);
 	rc = begin(&s, &e);
@@ -628,5 +660,6 @@ serve_run(const struct serve_opts *o)
 		warn("%s", e.msg);
 	}
 	finish(&s);
+	log_close();
 	return rc ? EXIT_REFUSED : 0;
 }

@@ -253,6 +253,38 @@ enum tally { TALLY_SUBMITTED, TALLY_STARTED, TALLY_SUCCEEDED, TALLY_FAILED, TALL
 int64_t events_total(const struct events *v, const struct queue *q, enum tally kind);   /* since v began */
 double events_rate(const struct events *v, const struct queue *q, enum tally kind, int minutes, int64_t mono);   /* a minute, over at most 59 */
 
+/* ---- wait.c: fetches that wait for a task (OURS 1), pure ------------------------------------------------------------ */
+
+struct waits;              /* of one server */
+struct waits *waits_new(void);
+void waits_free(struct waits *a);
+struct wait;
+/* For a fetch that found nothing, in this turn.  in and filter are copied; an older one of the same token is over.  Owned. */
+struct wait *wait_new(struct waits *a, struct store *s, const struct queue *q, const struct fetch *in, const struct json *filter,
+    int64_t until, void *who);
+void wait_free(struct wait *w);                             /* NULL is fine */
+bool wait_over(const struct wait *w, struct now now);
+void wait_hasten(struct wait *w);                           /* it is over now */
+void waits_stir(struct waits *a);                           /* each is to ask again */
+/* The next, in order of arrival, that is to ask again: a task may be there for it, or it is over.  Its who.  NULL: none is left
+ * this turn. */
+void *waits_next(struct waits *a, struct store *s, struct now now);
+int64_t waits_due(const struct waits *a);                   /* mono time at which the next is over */
+size_t waits_count(const struct waits *a, const struct queue *q);   /* q NULL: in all */
+
+/* ---- stats.c: how the queues are doing, pure ------------------------------------------------------------------------ */
+
+struct stats {
+	const struct events *events;
+	const struct waits *waits;
+	const int64_t *answers;        /* by the first digit of the status */
+	int mode;                      /* of the journal */
+	int64_t began;                 /* mono */
+	struct now now;
+};
+void stats_queue(struct buf *b, const struct queue *q, const struct stats *s);        /* JSON */
+void stats_metrics(struct buf *b, const struct store *st, const struct stats *s);     /* of all queues, for Prometheus */
+
 /* ---- journal.c: what was acknowledged (OURS 3) --------------------------------------------------------------- */
 
 enum { SYNC_ALWAYS = 0, SYNC_NEVER = -1 };                  /* else: seconds between syncs */
@@ -327,15 +359,19 @@ struct request {
 	struct str method, target, body;
 	const struct http *head;       /* for fields */
 	uint64_t peer;                 /* who, for auth */
+	void *who;                     /* for api_next */
+	struct wait **wait;            /* where a fetch that is held is kept, for whoever asks to free; NULL: none is held */
 };
 struct answer {
 	int status;
 	struct buf head;               /* extra header lines, each ending in CR LF */
 	struct buf body;
 	const char *type;              /* content type; NULL: application/json */
+	char queue[101];               /* whose credentials they were, "" nobody's */
 	struct listener *listener;     /* events follow the body, without end; owned by whoever takes the answer */
 };
-enum api_result { API_DONE, API_LATER };   /* LATER: ask again with the same request when auth moved */
+/* LATER: ask again with the same request when auth moved; HELD: when api_next says so. */
+enum api_result { API_DONE, API_LATER, API_HELD };
 struct rest;              /* the API of one server */
 struct api_opts {
 	const struct os *os;
@@ -345,29 +381,51 @@ struct api_opts {
 	bool no_create;
 	double polling;                /* PERIODIC_TASK_INTERVAL */
 	size_t events;                 /* EVENT_BUFFER_SIZE; 0: 100 */
+	bool metrics;                  /* GET /metrics, for everybody */
 };
 struct rest *api_new(const struct api_opts *o);
 void api_free(struct rest *a);
 /* Ends a turn for those who listen: it is on disk, or is undone.  Events are told from the first call on. */
 void api_settle(struct rest *a, bool held, struct now now);
+/* After a turn's changes: who of those held is to ask again, one after the other; NULL: no more.  api_due: when, if nothing happens. */
+void *api_next(struct rest *a, struct now now);
+int64_t api_due(const struct rest *a);
 enum api_result api_handle(struct rest *a, const struct request *r, struct now now, struct answer *out);
+
+/* ---- log.c: what a server says -------------------------------------------------------------------------------------- */
+
+struct log_line {              /* of a request */
+	const char *peer, *queue;      /* "" unknown */
+	struct str method, target;
+	int status;
+	size_t bytes;                  /* of the answer's body */
+	int64_t wall, us;              /* when, and how long it took */
+};
+int log_check(const char *path, struct err *e);             /* whether it can be written to */
+void log_open(const char *path, bool json);                 /* path NULL: stderr; it must live on */
+void log_reopen(void);
+void log_request(const struct log_line *l);
+void log_flush(void);                                       /* at the end of a turn */
+void log_close(void);
 
 /* ---- conn.c: one connection: bytes to requests, answers to bytes ---------------------------------------------------- */
 
 struct conn;
 struct conn_opts {
 	bool log;                      /* a line a request */
+	size_t max_body;
 	int64_t patience;              /* microseconds for a request to come whole, and for a reader to take something */
 	int64_t ping;                  /* microseconds between the pings of a stream of events */
 };
-struct conn *conn_new(struct net *net, uint64_t peer, const struct conn_opts *o, struct now now);   /* takes net; o must outlive it; owned */
+/* Takes net; o must outlive it.  from: the peer's address, copied.  Owned. */
+struct conn *conn_new(struct net *net, uint64_t peer, const char *from, const struct conn_opts *o, struct now now);
 void conn_free(struct conn *c);
 /* Reads once, or goes on with a request that waited for auth, and answers every whole request into its own buffer. */
 void conn_input(struct conn *c, struct rest *api, struct now now);
-void conn_resume(struct conn *c, struct rest *api, struct now now);
+void conn_resume(struct conn *c, struct rest *api, struct now now);   /* of one that waits, is stalled, or that api_next gave */
 bool conn_waits(const struct conn *c);                      /* a request of its waits for auth */
 bool conn_stalled(const struct conn *c);                    /* it has requests that wait for room: conn_resume */
-void conn_settle(struct conn *c, bool held, const char *why);   /* the turn is on disk; or is not: its answers become 503 */
+void conn_settle(struct conn *c, bool held, const char *why, struct now now);   /* the turn is on disk; or is not: its answers become 503 */
 bool conn_flush(struct conn *c, struct now now);            /* sends what is settled; false: over, free it */
 short conn_want(const struct conn *c);
 int conn_fd(const struct conn *c);
@@ -400,7 +458,11 @@ struct serve_opts {
 	double polling;                /* PERIODIC_TASK_INTERVAL, seconds */
 	double ping;                   /* SSE_PING_INTERVAL, seconds; 0: 15 */
 	size_t events;                 /* EVENT_BUFFER_SIZE; 0: 100 */
+	bool metrics;                  /* GET /metrics */
 	double patience;               /* seconds for a request to come whole; 0: 30 */
+	size_t connections, body;      /* at most so many, of so many bytes; 0: as many as there are descriptors, HTTP_BODY */
+	const char *log;               /* file; NULL: stderr */
+	bool log_json;
 	bool local;                    /* started by a client: unix socket (else loopback), default queue, ends when idle */
 	int ready;                     /* fd that gets one byte once it listens; -1 */
 };

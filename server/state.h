@@ -98,7 +98,8 @@ struct queue {
 	struct task *first, *last;               /* by seq: order of creation */
 	struct worker *first_worker, *last_worker;
 	struct task *in[TASK_STATES];            /* the first of each state: next_peer */
-	size_t count[TASK_STATES];
+	size_t count[TASK_STATES], workers[WORKER_STATES];
+	struct task *oldest;                     /* that which has been pending longest, unchanged; after a restart as the journal tells */
 	struct shapes *shapes;                   /* of its pending tasks */
 	struct channel *channel;                 /* events.c's; NULL: not looked for yet */
 	struct queue_data v;
@@ -156,6 +157,8 @@ struct store {
 	size_t count;                            /* records in turn */
 	struct dump dump;
 	struct events *events;                   /* who is told of changes; NULL: nobody */
+	bool watched;                            /* ids of tasks that become pending, or change while they are, go to ready */
+	struct buf ready;                        /* 16 bytes each */
 	struct buf text[5];                      /* for what an image points to: args, metadata, summary, cmd; name */
 };
 

@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A true server in a child, over a Unix socket: streams of events, fetches that wait, and clients that mean harm.  Readiness and
+ * answers are read, nothing is slept for.  With an argument (make check) the crowds are large.
+ */
+#include "../server/server.h"
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATIENCE = 20 };          /* seconds that anything may take on a busy machine */
+#define ME "/api/v1/queues/me"
+
+static char dir[64], sock[96], auth[128], line[4096];
+static pid_t server;
+static bool crowds;
+
+/* ---- a server ---- */
+
+static int
+run(const struct serve_opts *o, int fds)
+{
+	struct rlimit r = {(rlim_t)fds, (rlim_t)fds};
+
+	if (fds)
+		setrlimit(RLIMIT_NOFILE, &r);
+	return serve_run(o);
+}
+
+/* fds: how many descriptors it may have; 0: as many as there are. */
+static void
+start(struct serve_opts o, int fds)
+{
+	struct buf pw = {0}, pair = {0}, b64 = {0};
+	char byte, *path;
+	int ready[2];
+
+	if (sys_pipe(ready) < 0)
+		abort();
+	o.root = dir;
+	o.unix_path = sock;
+	o.sync = SYNC_NEVER;
+	o.ready = ready[1];
+	fflush(NULL);
+	server = fork();
+	if (!server) {
+		close(ready[0]);
+		if (!freopen("/dev/null", "w", stderr))
+			_exit(99);
+		exit(run(&o, fds));
+	}
+	close(ready[1]);
+	check(read(ready[0], &byte, 1) == 1, "the server is ready");
+	close(ready[0]);
+	path = xprintf("%s/password", dir);
+	sys_slurp(path, 100, &pw, NULL);
+	free(path);
+	buf_printf(&pair, "default:%.*s", (int)strcspn(pw.p, "\n"), pw.p);
+	hash_base64(&b64, pair.p, pair.len);
+	snprintf(auth, sizeof auth, "Authorization: Basic %s\r\n", b64.p);
+	buf_free(&pw);
+	buf_free(&pair);
+	buf_free(&b64);
+}
+
+/* Ends it; its exit status, and how long that took in *us. */
+static int
+stop(int64_t *us)
+{
+	int64_t from = sys_mono();
+	int status = 0;
+
+	kill(server, SIGTERM);
+	waitpid(server, &status, 0);
+	*us = sys_mono() - from;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static size_t
+descriptors(pid_t pid)
+{
+	char *text = xprintf("ls /proc/%ld/fd 2>/dev/null | wc -l", (long)pid);
+	FILE *f = popen(text, "r");
+	unsigned long n = 0;
+
+	if (!f || fscanf(f, "%lu", &n) != 1)
+		n = 0;
+	if (f)
+		pclose(f);
+	free(text);
+	return n;
+}
+
+/* Resident KiB; 0 where the system does not say. */
+static size_t
+resident(pid_t pid)
+{
+	char *path = xprintf("/proc/%ld/status", (long)pid);
+	FILE *f = fopen(path, "r");
+	unsigned long n = 0;
+
+	free(path);
+	while (f && fgets(line, sizeof line, f))
+		sscanf(line, "VmRSS: %lu", &n);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* ---- its clients ---- */
+
+struct peer {
+	int fd;
+	struct buf in;
+	struct http http;
+	size_t used;
+	int status;
+	struct buf body;          /* of the last answer; of a stream: what has come */
+};
+
+static struct peer *
+dial(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct peer *p = xcalloc(1, sizeof *p);
+
+	strncpy(un.sun_path, sock, sizeof un.sun_path - 1);
+	p->fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	for (int i = 0; connect(p->fd, (struct sockaddr *)&un, sizeof un) < 0; i++) {
+		if (errno != EAGAIN || i > 2000) {
+			perror("connect");
+			exit(2);
+		}
+		poll(NULL, 0, 10);   /* the line of those who wait to be accepted is full */
+	}
+	sys_nonblock(p->fd, true);
+	http_init(&p->http, true);
+	p->http.max_body = 0;
+	return p;
+}
+
+static void
+hang_up(struct peer *p)
+{
+	close(p->fd);
+	buf_free(&p->in);
+	buf_free(&p->body);
+	free(p);
+}
+
+static bool
+wait_for(int fd, short what)
+{
+	struct pollfd f = {.fd = fd, .events = what};
+
+	return poll(&f, 1, PATIENCE * 1000) == 1;
+}
+
+static void
+send_text(struct peer *p, const char *text, size_t n)
+{
+	while (n) {
+		ssize_t sent = send(p->fd, text, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EAGAIN && wait_for(p->fd, POLLOUT))
+			continue;
+		if (sent <= 0)
+			return;
+		text += sent;
+		n -= (size_t)sent;
+	}
+}
+
+static void
+ask(struct peer *p, const char *method, const char *path, const char *head, const char *body)
+{
+	struct buf b = {0};
+
+	buf_printf(&b, "%s %s HTTP/1.1\r\nHost: x\r\n%s%s", method, path, auth, head);
+	if (body)
+		buf_printf(&b, "Content-Type: application/json\r\nContent-Length: %lu\r\n", (unsigned long)strlen(body));
+	buf_adds(&b, "\r\n");
+	buf_adds(&b, body ? body : "");
+	send_text(p, b.p, b.len);
+	buf_free(&b);
+}
+
+/* Reads on: 1 something came, 0 the end, -1 nothing did in time. */
+static int
+more(struct peer *p, int ms)
+{
+	struct pollfd f = {.fd = p->fd, .events = POLLIN};
+	ssize_t n;
+
+	if (poll(&f, 1, ms) != 1)
+		return -1;
+	buf_reserve(&p->in, 65536);
+	n = read(p->fd, p->in.p + p->in.len, 65536);
+	if (n > 0)
+		p->in.len += (size_t)n;
+	return n > 0 ? 1 : 0;
+}
+
+/* Takes what has come.  1 an answer is whole, 0 more must come, -1 rubbish.  Data of a stream is added to body as it comes. */
+static int
+take(struct peer *p)
+{
+	struct err e = {0};
+	struct str data;
+	size_t n;
+
+	for (;;) {
+		enum http_event ev = http_next(&p->http, p->in.p + p->used, p->in.len - p->used, &n, &data, &e);
+
+		p->used += n;
+		switch (ev) {
+		case HTTP_HEADERS:
+			p->status = p->http.status;
+			buf_clear(&p->body);
+			snprintf(line, sizeof line, "%.*s", (int)n, p->in.p + p->used - n);
+			break;
+		case HTTP_DATA:
+			buf_add(&p->body, data.p, data.n);
+			break;
+		case HTTP_END:
+			buf_drop(&p->in, p->used);
+			p->used = 0;
+			return 1;
+		case HTTP_BAD:
+			return -1;
+		case HTTP_MORE:
+			return 0;
+		}
+	}
+}
+
+/* The status of the next answer, 0 at the end or when none comes. */
+static int
+answer(struct peer *p)
+{
+	for (;;) {
+		int rc = p->in.len > p->used ? take(p) : 0;
+
+		if (rc)
+			return rc > 0 ? p->status : 0;
+		if (more(p, PATIENCE * 1000) <= 0)
+			return 0;
+	}
+}
+
+static bool
+says(const struct peer *p, const char *text)
+{
+	return p->body.len && strstr(p->body.p, text);
+}
+
+/* Reads a stream until it has said so. */
+static bool
+hears(struct peer *p, const char *text)
+{
+	while (!says(p, text)) {
+		if (more(p, PATIENCE * 1000) <= 0)
+			return false;
+		if (take(p) < 0)
+			return false;
+	}
+	return true;
+}
+
+static int
+call(struct peer *p, const char *method, const char *path, const char *body)
+{
+	ask(p, method, path, "", body);
+	return answer(p);
+}
+
+/* No answer has come, though the server has done all that it had to: another's answer shows that. */
+static bool
+silent(struct peer *p, struct peer *other)
+{
+	call(other, "GET", "/health", NULL);
+	return more(p, 0) < 0;
+}
+
+static bool
+alive(void)
+{
+	struct peer *p = dial();
+	bool fine = call(p, "GET", ME, NULL) == 200;
+
+	hang_up(p);
+	return fine;
+}
+
+/* The id in an answer. */
+static const char *
+id_in(const struct peer *p, const char *key)
+{
+	static char id[4][37];
+	static int n;
+	char *name = xprintf("\"%s\":\"", key);
+	const char *at = p->body.len ? strstr(p->body.p, name) : NULL;
+
+	n = (n + 1) % 4;
+	snprintf(id[n], sizeof id[n], "%s", at ? at + strlen(name) : "");
+	free(name);
+	return id[n];
+}
+
+static void
+set_status(struct peer *p, const char *what, const char *id, const char *status)
+{
+	char *path = xprintf(ME "/%s/%s/status", what, id), *body = xprintf("{\"status\":\"%s\"}", status);
+
+	check(call(p, "POST", path, body) == 200, "%s: %s", status, p->body.p);
+	free(path);
+	free(body);
+}
+
+/* Frees the queue of pending tasks. */
+static void
+drain(struct peer *p)
+{
+	while (call(p, "POST", ME "/tasks/next", "{\"required_fields\":[\"*\"]}") == 200 && says(p, "\"found\":true"))
+		;
+}
+
+/* ---- streams of events ---- */
+
+static void
+test_stream(void)
+{
+	struct peer *p = dial(), *l = dial(), *again = dial();
+	char *head, last[80] = "";
+	const char *at;
+
+	ask(l, "GET", ME "/events", "", NULL);
+	check(hears(l, "\r\n\r\n") && l->status == 200, "a stream begins");
+	check(strstr(line, "text/event-stream; charset=utf-8\r\n") && strstr(line, "no-store") && strstr(line, "chunked"), "head: %s", line);
+	check(!strncmp(l->body.p, "event: connection\r\ndata: {\"status\":\"connected\",\"client_id\":\"", 58), "hello: %s", l->body.p);
+	check(strstr(l->body.p, "\"}\r\nretry: 3000\r\nid: ") != NULL, "hello: %s", l->body.p);
+	check(call(p, "POST", ME "/tasks", "{\"args\":{\"a\":1}}") == 201, "submitted");
+	check(hears(l, "\"old_state\":\"created\",\"new_state\":\"pending\""), "it is told");
+	at = strstr(l->body.p, "retry: 3000\r\nid: ");
+	snprintf(last, sizeof last, "%.38s", at ? at + 17 : "");
+	call(p, "POST", ME "/tasks/next", "{}");
+	check(hears(l, "\"new_state\":\"running\""), "and that it runs");
+	head = xprintf("Last-Event-ID: %s\r\n", last);
+	ask(again, "GET", ME "/events", head, NULL);
+	free(head);
+	check(hears(again, "\"new_state\":\"pending\"") && hears(again, "\"new_state\":\"running\""), "replayed: %s", again->body.p);
+	send_text(l, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", 35);
+	call(p, "POST", ME "/tasks", "{\"args\":{\"a\":2}}");
+	check(hears(l, "\"a\":2"), "what is said into a stream does not matter");
+	check(hears(l, "event: ping\r\n\r\n"), "and a ping comes");
+	hang_up(l);
+	hang_up(again);
+	drain(p);
+	hang_up(p);
+}
+
+/* It reads nothing, others are served; when it reads at last, the youngest are there. */
+static void
+test_stalled_listener(void)
+{
+	struct peer *p = dial(), *l = dial();
+	size_t before, after;
+	char *body = xmalloc(20100);
+	int n = crowds ? 3000 : 600;
+
+	memset(body, 'x', 20100);
+	memcpy(body, "{\"args\":{\"a\":\"", 14);
+	strcpy(body + 20000, "\"}}");
+	ask(l, "GET", ME "/events", "", NULL);
+	check(hears(l, "event: connection"), "it listens");
+	before = resident(server);
+	for (int i = 0; i < n; i++) {
+		call(p, "POST", ME "/tasks", body);
+		call(p, "DELETE", ME "/tasks/none", NULL);
+	}
+	drain(p);
+	after = resident(server);
+	check(after < before + (size_t)n * 20 + 40000, "%lu KiB before, %lu after %d events of 20 KB", (unsigned long)before,
+	    (unsigned long)after, n);
+	call(p, "POST", ME "/tasks", "{\"args\":{\"last\":1}}");
+	check(hears(l, "\"last\":1"), "the last is heard in the end");
+	check(l->body.len < 20100u * 300, "not all that was lost: %lu", (unsigned long)l->body.len);
+	drain(p);
+	hang_up(l);
+	hang_up(p);
+	free(body);
+}
+
+static void
+test_end_of_queue(void)
+{
+	struct peer *p = dial(), *l = dial(), *w = dial();
+	char keep[sizeof auth];
+
+	strcpy(keep, auth);
+	check(call(p, "POST", "/api/v1/queues", "{\"queue_name\":\"short\",\"password\":\"p\"}") == 201, "made: %s", p->body.p);
+	strcpy(auth, "Authorization: Basic c2hvcnQ6cA==\r\n");
+	ask(l, "GET", ME "/events", "", NULL);
+	check(hears(l, "event: connection"), "it listens");
+	ask(w, "POST", ME "/tasks/next", "Prefer: wait=100\r\n", "{}");
+	check(silent(w, p), "it waits");
+	check(call(p, "DELETE", ME, NULL) == 204, "gone");
+	while (more(l, PATIENCE * 1000) > 0)
+		;
+	check(take(l) == 1, "the stream ends as it should");
+	check(answer(w) == 401, "and so does the waiting: %d", w->status);
+	strcpy(auth, keep);
+	hang_up(l);
+	hang_up(w);
+	hang_up(p);
+}
+
+/* ---- fetches that wait ---- */
+
+static const char wait100[] = "Prefer: wait=100\r\n";
+
+static void
+test_wait(void)
+{
+	struct peer *p = dial(), *a = dial(), *b = dial(), *c = dial();
+	const char *task;
+	char *body;
+
+	drain(p);
+	ask(a, "POST", ME "/tasks/next", wait100, "{\"required_fields\":[\"x\"]}");
+	check(silent(a, p), "it is held");
+	ask(b, "POST", ME "/tasks/next", "Prefer: respond-async, wait=100\r\n", "{\"required_fields\":[\"a\"]}");
+	check(silent(b, p), "so is this");
+	ask(c, "POST", ME "/tasks/next", wait100, "{\"required_fields\":[\"a\"],\"extra_filter\":{\"args.a\":{\"$gt\":5}}}");
+	call(p, "POST", ME "/tasks", "{\"args\":{\"a\":1}}");
+	check(answer(b) == 200 && says(b, "\"found\":true") && strstr(line, "Preference-Applied: wait\r\n"), "woken at submit: %s", b->body.p);
+	check(silent(a, p) && silent(c, p), "the others are not");
+	task = id_in(b, "task_id");
+	ask(b, "POST", ME "/tasks/next", wait100, "{\"required_fields\":[\"a\"]}");
+	check(silent(b, p), "it waits again");
+	body = xprintf("[{\"task_id\":\"%s\",\"status\":\"pending\"}]", task);
+	call(p, "PUT", ME "/tasks?reset_pending=false", body);
+	free(body);
+	check(answer(b) == 200 && says(b, task), "woken at requeue");
+	set_status(p, "tasks", task, "failed");
+	ask(b, "POST", ME "/tasks/next", wait100, "{\"required_fields\":[\"a\"],\"heartbeat_timeout\":0.2}");
+	check(answer(b) == 200 && says(b, task), "a task that is there comes at once");
+	ask(b, "POST", ME "/tasks/next", wait100, "{\"required_fields\":[\"a\"]}");
+	check(answer(b) == 200 && says(b, task) && says(b, "labtasker_error") == 0, "woken at timeout: %s", b->body.p);
+	call(p, "POST", ME "/tasks", "{\"args\":{\"a\":7},\"cmd\":\"a\"}");
+	check(answer(c) == 200 && says(c, "{\"a\":7}"), "by a filter: %s", c->body.p);
+	call(p, "POST", ME "/tasks", "{\"args\":{\"y\":7}}");
+	body = xprintf("[{\"task_id\":\"%s\",\"args\":{\"x\":1},\"replace_fields\":[\"args\"]}]", id_in(p, "task_id"));
+	call(p, "PUT", ME "/tasks?reset_pending=false", body);
+	free(body);
+	check(answer(a) == 200 && says(a, "{\"x\":1}"), "by an update of what is pending: %s", a->body.p);
+	ask(a, "POST", ME "/tasks/next", "Prefer: wait=0\r\n", "{}");
+	check(answer(a) == 200 && says(a, "\"found\":false"), "no wait");
+	ask(a, "POST", ME "/tasks/next", "Prefer: wait=1\r\n", "{}");
+	check(answer(a) == 200 && !strcmp(a->body.p, "{\"notification\":null,\"found\":false,\"task\":null}"), "time is over: %s", a->body.p);
+	hang_up(a);
+	hang_up(b);
+	hang_up(c);
+	hang_up(p);
+}
+
+/* Order of arrival; order on one connection; who has hung up, or asks again elsewhere, gets nothing. */
+static void
+test_wait_order(void)
+{
+	struct peer *p = dial(), *a = dial(), *b = dial(), *c = dial();
+	static const char token[] = "Prefer: wait=100\r\nIdempotency-Key: 11111111-2222-4333-8444-555555555555\r\n";
+	char w[37];
+
+	drain(p);
+	ask(a, "POST", ME "/tasks/next", wait100, "{}");
+	check(silent(a, p), "first");
+	ask(b, "POST", ME "/tasks/next", wait100, "{}");
+	check(silent(b, p), "second");
+	hang_up(a);
+	call(p, "POST", ME "/tasks", "{\"args\":{\"n\":1}}");
+	check(answer(b) == 200 && says(b, "\"n\":1"), "the first has hung up: %s", b->body.p);
+	ask(b, "POST", ME "/tasks/next", wait100, "{}");
+	ask(b, "GET", "/health", "", NULL);
+	check(silent(b, p), "what is behind a fetch waits with it");
+	call(p, "POST", ME "/tasks", "{\"args\":{\"n\":2}}");
+	check(answer(b) == 200 && says(b, "\"n\":2") && answer(b) == 200 && says(b, "connection"), "and comes after it");
+	ask(b, "POST", ME "/tasks/next", token, "{}");
+	check(silent(b, p), "under a token");
+	ask(c, "POST", ME "/tasks/next", token, "{}");
+	check(answer(b) == 200 && says(b, "\"found\":false"), "the older one of a token is over");
+	call(p, "POST", ME "/tasks", "{\"args\":{\"n\":3}}");
+	check(answer(c) == 200 && says(c, "\"n\":3"), "the younger gets the task");
+	check(call(p, "POST", ME "/workers", "{}") == 201, "a worker");
+	strcpy(w, id_in(p, "worker_id"));
+	{
+		char *body = xprintf("{\"worker_id\":\"%s\"}", w);
+
+		ask(c, "POST", ME "/tasks/next", wait100, body);
+		free(body);
+	}
+	check(silent(c, p), "it waits");
+	set_status(p, "workers", w, "suspended");
+	check(answer(c) == 403, "a suspended worker does not");
+	ask(c, "POST", ME "/tasks/next", wait100, "{}");
+	check(silent(c, p), "it waits");
+	shutdown(c->fd, SHUT_WR);
+	check(answer(c) == 200 && says(c, "\"found\":false"), "half closed: it is told that there is nothing");
+	hang_up(b);
+	hang_up(c);
+	hang_up(p);
+}
+
+static void
+test_many_waiters(void)
+{
+	enum { MOST = 500 };
+	int n = crowds ? MOST : 200, found = 0;
+	struct peer *p = dial(), *w[MOST];
+	int64_t from, us;
+
+	drain(p);
+	for (int i = 0; i < n; i++) {
+		char *body = xprintf("{\"required_fields\":[\"k%d\"]}", i);
+
+		w[i] = dial();
+		ask(w[i], "POST", ME "/tasks/next", wait100, body);
+		free(body);
+	}
+	check(silent(w[n - 1], p), "all wait");
+	from = sys_mono();
+	for (int i = n; i-- > 0;) {
+		char *body = xprintf("{\"args\":{\"k%d\":%d}}", i, i), *want = xprintf("{\"k%d\":%d}", i, i);
+
+		call(p, "POST", ME "/tasks", body);
+		found += answer(w[i]) == 200 && says(w[i], want);
+		free(body);
+		free(want);
+	}
+	us = sys_mono() - from;
+	check(found == n, "%d of %d got the task that was theirs", found, n);
+	if (crowds)
+		fprintf(stderr, "serve: %d waiters, the right one woken in %ld us\n", n, (long)us / n);
+	for (int i = 0; i < n; i++)
+		hang_up(w[i]);
+	hang_up(p);
+}
+
+int
+main(int argc, char **argv)
+{
+	int64_t us = 0;
+
+	(void)argv;
+	crowds = argc > 1;
+	sys_start();
+	snprintf(dir, sizeof dir, "/tmp/lt-serve.%ld.%lx", (long)getpid(), (unsigned long)sys_mono());
+	if (mkdir(dir, 0700) < 0)
+		return 2;
+	snprintf(sock, sizeof sock, "%s/s", dir);
+	start((struct serve_opts){.ping = 0.3}, 0);
+	test_stream();
+	test_stalled_listener();
+	test_end_of_queue();
+	test_wait();
+	test_wait_order();
+	test_many_waiters();
+	check(alive(), "it is well");
+	check(stop(&us) == 0 && us < 3000000, "it ended in %ld ms", (long)us / 1000);
+	snprintf(line, sizeof line, "rm -rf %s", dir);
+	check(!system(line), "tidy");
+	return test_done("serve");
+}
