@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -116,6 +117,24 @@ resident(pid_t pid)
 	return n;
 }
 
+/* Milliseconds of processor time that it took; 0 where the system does not say. */
+static long
+worked(pid_t pid)
+{
+	char *path = xprintf("/proc/%ld/stat", (long)pid), *at = NULL;
+	FILE *f = fopen(path, "r");
+	unsigned long user = 0, sys = 0;
+
+	free(path);
+	if (f && fgets(line, sizeof line, f))
+		at = strrchr(line, ')');
+	if (f)
+		fclose(f);
+	if (!at || sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys) != 2)
+		return 0;
+	return (long)((user + sys) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
 /* ---- its clients ---- */
 
 struct peer {
@@ -128,14 +147,12 @@ struct peer {
 };
 
 static struct peer *
-dial(void)
+dial_to(const struct sockaddr *to, socklen_t size)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	struct peer *p = xcalloc(1, sizeof *p);
 
-	strncpy(un.sun_path, sock, sizeof un.sun_path - 1);
-	p->fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	for (int i = 0; connect(p->fd, (struct sockaddr *)&un, sizeof un) < 0; i++) {
+	p->fd = socket(to->sa_family, SOCK_STREAM, 0);
+	for (int i = 0; connect(p->fd, to, size) < 0; i++) {
 		if (errno != EAGAIN || i > 2000) {
 			perror("connect");
 			exit(2);
@@ -146,6 +163,32 @@ dial(void)
 	http_init(&p->http, true);
 	p->http.max_body = 0;
 	return p;
+}
+
+static struct peer *
+dial(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	strncpy(un.sun_path, sock, sizeof un.sun_path - 1);
+	return dial_to((struct sockaddr *)&un, sizeof un);
+}
+
+/* Over TCP, at the port that server.json names. */
+static struct peer *
+dial_tcp(void)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	char *path = xprintf("%s/server.json", dir), *at;
+	struct buf b = {0};
+
+	sys_slurp(path, 1000, &b, NULL);
+	free(path);
+	at = strstr(b.p, "127.0.0.1:");
+	in.sin_port = htons((uint16_t)atoi(at ? at + 10 : "0"));
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	buf_free(&b);
+	return dial_to((struct sockaddr *)&in, sizeof in);
 }
 
 static void
@@ -178,6 +221,12 @@ send_text(struct peer *p, const char *text, size_t n)
 		text += sent;
 		n -= (size_t)sent;
 	}
+}
+
+static void
+say(struct peer *p, const char *text)
+{
+	send_text(p, text, strlen(text));
 }
 
 static void
@@ -358,7 +407,7 @@ test_stream(void)
 	ask(again, "GET", ME "/events", head, NULL);
 	free(head);
 	check(hears(again, "\"new_state\":\"pending\"") && hears(again, "\"new_state\":\"running\""), "replayed: %s", again->body.p);
-	send_text(l, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", 35);
+	say(l, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
 	call(p, "POST", ME "/tasks", "{\"args\":{\"a\":2}}");
 	check(hears(l, "\"a\":2"), "what is said into a stream does not matter");
 	check(hears(l, "event: ping\r\n\r\n"), "and a ping comes");
@@ -555,6 +604,267 @@ test_many_waiters(void)
 	hang_up(p);
 }
 
+/* ---- clients that mean harm ---- */
+
+/* Reads until the server has closed; the status of the last answer. */
+static int
+to_the_end(struct peer *p)
+{
+	int status = 0, s;
+
+	while ((s = answer(p)))
+		status = s;
+	return status;
+}
+
+/* Heads that drip, heads and bodies that never come: each is told in its time, and others do not notice. */
+static void
+test_slow(void)
+{
+	static const char *const parts[] = {
+		"G", "GET / HT", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA: ", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n12345678",
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n123",
+	};
+	struct peer *slow[LEN(parts)], *drip = dial(), *idle = dial();
+	int64_t from = sys_mono();
+	int n = 0;
+
+	for (size_t i = 0; i < LEN(parts); i++) {
+		slow[i] = dial();
+		say(slow[i], parts[i]);
+	}
+	say(drip, "GET / HTTP/1.1\r\nHost: x\r\nA: ");
+	check(alive(), "others are served");
+	while (sys_mono() - from < (int64_t)PATIENCE * 1000000 && more(drip, 20) < 0)
+		say(drip, "a"), n++;
+	check(take(drip) == 1 && drip->status == 408, "dripping %d bytes does not keep it: %d", n, drip->status);
+	for (size_t i = 0; i < LEN(parts); i++) {
+		check(to_the_end(slow[i]) == 408, "'%s': %d", parts[i], slow[i]->status);
+		hang_up(slow[i]);
+	}
+	check(call(idle, "GET", "/health", NULL) == 200, "who asks nothing is left in peace");
+	hang_up(drip);
+	hang_up(idle);
+}
+
+/* Asks for much and reads nothing. */
+static void
+test_unread(void)
+{
+	struct peer *p = dial(), *greedy[4];
+	char *body = xmalloc(100100);
+	bool gone = true;
+
+	memset(body, 'x', 100100);
+	memcpy(body, "{\"args\":{\"a\":\"", 14);
+	strcpy(body + 100000, "\"}}");
+	for (int i = 0; i < 10; i++)
+		call(p, "POST", ME "/tasks", body);
+	for (int i = 0; i < 4; i++) {
+		greedy[i] = dial();
+		for (int k = 0; k < 20; k++)
+			ask(greedy[i], "POST", ME "/tasks/search", "", "{}");
+	}
+	check(alive(), "others are served");
+	for (int i = 0; i < 4; i++) {
+		struct pollfd f = {.fd = greedy[i]->fd};
+
+		gone &= poll(&f, 1, PATIENCE * 1000) == 1 && f.revents & POLLHUP;   /* not a byte is read */
+		hang_up(greedy[i]);
+	}
+	check(gone, "who reads nothing is dropped");
+	drain(p);
+	hang_up(p);
+	free(body);
+}
+
+/* While it waits for a peer to read, the server sleeps. */
+static void
+test_sleep(void)
+{
+	struct peer *p = dial(), *greedy = dial();
+	static const char text[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct pollfd out = {.fd = greedy->fd, .events = POLLOUT};
+	long before, after, sent = 0, answers = 0;
+	struct buf b = {0};
+	ssize_t n = 0;
+
+	for (int i = 0; i < 1000; i++)
+		buf_add(&b, text, sizeof text - 1);
+	while (poll(&out, 1, 300) == 1 && n >= 0) {
+		size_t from = (size_t)sent % (sizeof text - 1);
+
+		n = send(greedy->fd, b.p + from, b.len - from, MSG_NOSIGNAL);
+		sent += n > 0 ? n : 0;
+	}
+	buf_free(&b);
+	sent /= (long)sizeof text - 1;
+	check(alive(), "others are served");
+	before = worked(server);
+	check(more(p, 500) < 0, "half a second");
+	after = worked(server);
+	check(after - before < 250, "%ld ms of processor time in 500", after - before);
+	while (answers < sent && answer(greedy) == 200)
+		answers++;
+	check(sent > 1000 && answers == sent, "%ld requests at once, %ld answers in the end", sent, answers);
+	hang_up(greedy);
+	hang_up(p);
+}
+
+static void
+test_deep(void)
+{
+	struct peer *p = dial(), *w = dial();
+	int n = 1000, right = 0;
+	struct buf b = {0};
+
+	for (int i = 0; i < n; i++)
+		buf_printf(&b, i % 2 ? "GET /n%d HTTP/1.1\r\nHost: x\r\n\r\n" : "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", i);
+	send_text(p, b.p, b.len);
+	for (int i = 0; i < n; i++)
+		right += answer(p) == (i % 2 ? 404 : 200);
+	check(right == n, "%d of %d pipelined answers in their order", right, n);
+	buf_clear(&b);
+	for (int i = 0; i < n; i++) {
+		char *body = xprintf("{\"args\":{\"i\":%d}}", i);
+
+		ask(w, "POST", ME "/tasks", "", body);
+		free(body);
+	}
+	right = 0;
+	for (int i = 0; i < n; i++)
+		right += answer(w) == 201;
+	check(right == n, "%d of %d pipelined submits", right, n);
+	drain(w);
+	buf_free(&b);
+	hang_up(p);
+	hang_up(w);
+}
+
+/* Ends in the middle, with a reset too, of whatever is being done. */
+static void
+test_breaks(void)
+{
+	static const struct {
+		const char *text;
+		bool asks;
+	} rows[] = {
+		{"", false}, {"GET / HT", false}, {"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", false},
+		{"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /he", false},
+		{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n123", false}, {ME "/events", true}, {ME "/tasks/next", true},
+	};
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+	struct peer *p;
+
+	for (size_t i = 0; i < LEN(rows); i++) {
+		for (int how = 0; how < 4; how++) {
+			p = how & 1 ? dial_tcp() : dial();
+			if (rows[i].asks)
+				ask(p, strstr(rows[i].text, "next") ? "POST" : "GET", rows[i].text, wait100, "{}");
+			else
+				say(p, rows[i].text);
+			if (how & 2)
+				setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+			if (!rows[i].asks || how == 1)
+				check(alive(), "others are served");
+			hang_up(p);
+		}
+	}
+	p = dial_tcp();
+	say(p, "GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	shutdown(p->fd, SHUT_WR);
+	check(answer(p) == 200 && answer(p) == 200 && answer(p) == 0, "half closed: both answers, then the end");
+	hang_up(p);
+}
+
+/* Silent ones by the thousand, each after it has asked something. */
+static void
+test_idle(void)
+{
+	enum { MOST = 2000 };
+	static struct peer *idle[MOST];
+	size_t before, during, base = descriptors(server);
+	int n = crowds ? MOST : 300, served = 0;
+	struct rlimit r;
+	int64_t from;
+
+	if (!getrlimit(RLIMIT_NOFILE, &r)) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+		if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < (rlim_t)n + 50)
+			n = (int)r.rlim_cur - 50;
+	}
+	before = resident(server);
+	for (int i = 0; i < n; i++) {
+		idle[i] = dial();
+		served += call(idle[i], "GET", ME, NULL) == 200;
+	}
+	check(served == n, "%d of %d served", served, n);
+	during = resident(server);
+	from = sys_mono();
+	for (int i = 0; i < 100; i++)
+		call(idle[0], "GET", ME, NULL);
+	if (crowds)
+		fprintf(stderr, "serve: %d silent connections: %ld us a request, %ld bytes each\n", n, (long)(sys_mono() - from) / 100,
+		    (long)(during - before) * 1024 / n);
+	check(during < before + (size_t)n * 16 + 4000, "%lu KiB before, %lu with %d silent", (unsigned long)before, (unsigned long)during, n);
+	for (int i = 0; i < n; i++)
+		hang_up(idle[i]);
+	check(alive(), "others are served");
+	for (int i = 0; i < PATIENCE * 100 && descriptors(server) > base; i++)
+		poll(NULL, 0, 10);
+	check(descriptors(server) <= base, "%lu descriptors, %lu at first", (unsigned long)descriptors(server), (unsigned long)base);
+}
+
+/* More come than there are descriptors: who has been silent longest gives way. */
+static void
+test_descriptors(void)
+{
+	enum { FEW = 40, MANY = 60 };
+	struct peer *idle[MANY], *busy = dial(), *p;
+	int gone = 0;
+
+	ask(busy, "GET", ME "/events", "", NULL);
+	check(hears(busy, "event: connection"), "a listener");
+	for (int i = 0; i < MANY; i++)
+		idle[i] = dial();
+	for (int i = 0; i < 3; i++) {
+		p = dial();
+		check(call(p, "POST", ME "/tasks", "{\"args\":{\"a\":1}}") == 201, "the next are served");
+		hang_up(p);
+	}
+	check(hears(busy, "\"sequence\":3"), "the listener was kept");
+	for (int i = 0; i < MANY; i++) {
+		gone += more(idle[i], 0) == 0;
+		hang_up(idle[i]);
+	}
+	check(gone >= MANY - FEW, "%d of %d gave way", gone, MANY);
+	check(alive(), "others are served");
+	hang_up(busy);
+}
+
+/* Held fetches and streams do not hold up an end. */
+static void
+test_stop(void)
+{
+	struct peer *p = dial(), *l = dial(), *w = dial();
+	int64_t us = 0;
+
+	ask(l, "GET", ME "/events", "", NULL);
+	check(hears(l, "event: connection"), "a listener");
+	ask(w, "POST", ME "/tasks/next", wait100, "{\"required_fields\":[\"never\"]}");
+	check(silent(w, p), "a waiter");
+	check(stop(&us) == 0 && us < 3000000, "it ended in %ld ms", (long)us / 1000);
+	check(answer(w) == 0, "the waiter has no answer, and can ask the next server");
+	while (more(l, PATIENCE * 1000) > 0)
+		;
+	check(take(l) == 1, "the stream ends as it should");
+	hang_up(p);
+	hang_up(l);
+	hang_up(w);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -567,15 +877,26 @@ main(int argc, char **argv)
 	if (mkdir(dir, 0700) < 0)
 		return 2;
 	snprintf(sock, sizeof sock, "%s/s", dir);
-	start((struct serve_opts){.ping = 0.3}, 0);
+	start((struct serve_opts){.ping = 0.3, .host = "127.0.0.1", .port = "0"}, 0);
 	test_stream();
 	test_stalled_listener();
 	test_end_of_queue();
 	test_wait();
 	test_wait_order();
 	test_many_waiters();
+	test_deep();
+	test_breaks();
+	test_idle();
+	test_sleep();
 	check(alive(), "it is well");
-	check(stop(&us) == 0 && us < 3000000, "it ended in %ld ms", (long)us / 1000);
+	test_stop();
+	start((struct serve_opts){.patience = 0.4}, 0);
+	test_slow();
+	test_unread();
+	check(alive() && stop(&us) == 0, "it is well");
+	start((struct serve_opts){.ping = 0.3}, 40);
+	test_descriptors();
+	check(stop(&us) == 0, "and ends well");
 	snprintf(line, sizeof line, "rm -rf %s", dir);
 	check(!system(line), "tidy");
 	return test_done("serve");
