@@ -27,7 +27,7 @@ enum { MAX_FILE = 1 << 20, MAX_SECRET = 64 << 10, MAX_PASSWORD = 100 };
 
 struct spot {
 	const struct json *v;
-	size_t pos;
+	size_t pos, end;           /* end: 0 unless the value is written there */
 };
 struct toml {
 	const char *start, *p, *end;
@@ -37,6 +37,7 @@ struct toml {
 	struct buf text;           /* scratch: the last string or number, escapes and underscores resolved */
 	struct spot *spot;         /* where each value stands; for conf_load's messages */
 	size_t nspot, cap;
+	size_t header;             /* where the first [header] stands; SIZE_MAX: nowhere */
 	struct err *e;
 };
 
@@ -138,7 +139,7 @@ put_spot(struct toml *t, const struct json *v, const char *at)
 		t->cap = t->cap ? 2 * t->cap : 32;
 		t->spot = xrealloc(t->spot, t->cap * sizeof *t->spot);
 	}
-	t->spot[t->nspot++] = (struct spot){v, (size_t)(at - t->start)};
+	t->spot[t->nspot++] = (struct spot){v, (size_t)(at - t->start), 0};
 }
 
 /* ---- strings ---- */
@@ -727,8 +728,10 @@ value(struct toml *t, int depth)
 	default:
 		v = scalar(t);
 	}
-	if (v)
+	if (v) {
 		put_spot(t, v, at);
+		t->spot[t->nspot - 1].end = (size_t)(t->p - t->start);
+	}
 	return v;
 }
 
@@ -761,6 +764,8 @@ document(struct toml *t)
 		int rc = 0;
 
 		skip_space(t);
+		if (peek(t) == '[' && t->header == SIZE_MAX)
+			t->header = (size_t)(t->p - t->start);
 		if (peek(t) == '[')
 			rc = header(t);
 		else if (t->p < t->end && peek(t) != '#' && !eol(t))
@@ -777,7 +782,7 @@ parse(struct toml *t, const char *p, size_t n, struct err *e)
 {
 	int rc;
 
-	*t = (struct toml){.start = p, .p = p, .end = p + n, .d = json_new(), .e = e};
+	*t = (struct toml){.start = p, .p = p, .end = p + n, .header = SIZE_MAX, .d = json_new(), .e = e};
 	rc = document(t);
 	buf_free(&t->text);
 	if (rc < 0) {
@@ -797,6 +802,123 @@ toml_parse(const char *p, size_t n, struct err *e)
 	parse(&t, p ? p : "", n, e);
 	free(t.spot);
 	return t.d;
+}
+
+/* ---- changing one value ---- */
+
+static const struct spot *
+spot_of(const struct toml *t, const struct json *v)
+{
+	for (size_t i = 0; i < t->nspot; i++)
+		if (t->spot[i].v == v)
+			return &t->spot[i];
+	return NULL;
+}
+
+static void
+splice(struct buf *b, size_t from, size_t to, const char *text)
+{
+	struct buf tail = {0};
+
+	buf_add(&tail, b->p + to, b->len - to);
+	b->len = from;
+	buf_adds(b, text);
+	if (tail.len)
+		buf_add(b, tail.p, tail.len);
+	buf_free(&tail);
+}
+
+/* A line of its own at a place where lines begin, or behind a last one that has no end. */
+static void
+splice_line(struct buf *b, size_t at, const char *section, const char *key, const char *text)
+{
+	const char *nl = b->len && memchr(b->p, '\r', b->len) ? "\r\n" : "\n";
+	bool open = at && b->p[at - 1] != '\n';
+	char *line = xprintf("%s%s%s%s = %s%s", open ? nl : "", section, *section ? "." : "", key, text, nl);
+
+	splice(b, at, at, line);
+	free(line);
+}
+
+static size_t
+behind_line(const struct buf *b, size_t at)
+{
+	const char *nl = memchr(b->p + at, '\n', b->len - at);
+
+	return nl ? (size_t)(nl - b->p) + 1 : b->len;
+}
+
+/* The key is new in a table that is there. */
+static void
+add_key(struct buf *b, const struct toml *t, const struct json *table, const char *section, const char *key, const char *text)
+{
+	const struct spot *at = spot_of(t, table);
+	size_t top = t->header == SIZE_MAX ? b->len : t->header;
+	char *more;
+
+	if (!*section) {
+		splice_line(b, top, "", key, text);
+	} else if (at && table->tag == CLOSED) {
+		more = xprintf("%s%s = %s", table->len ? ", " : "", key, text);
+		splice(b, at->end - 1, at->end - 1, more);
+		free(more);
+	} else if (at && table->tag == HEADED) {
+		splice_line(b, behind_line(b, at->pos), "", key, text);
+	} else if (table->tag == DOTTED) {
+		splice_line(b, top, section, key, text);
+	} else {
+		more = xprintf("[%s]\n%s", section, key);
+		splice_line(b, b->len, "", more, text);
+		free(more);
+	}
+}
+
+int
+toml_set(struct buf *b, const char *section, const char *key, const char *text, struct err *e)
+{
+	const struct json *table, *v;
+	const struct spot *at;
+	struct toml t;
+	char *head;
+	int rc = parse(&t, b->p ? b->p : "", b->len, e);
+
+	if (rc < 0)
+		goto out;
+	table = *section ? json_gets(t.d->root, section) : t.d->root;
+	v = table && table->type == JSON_OBJ ? json_gets(table, key) : NULL;
+	at = v ? spot_of(&t, v) : NULL;
+	if ((table && table->type != JSON_OBJ) || (v && (!at || !at->end))) {
+		rc = err_set(e, 1, "%s%s%s is a table there", section, v && *section ? "." : "", v ? key : "");
+	} else if (at) {
+		splice(b, at->pos, at->end, text);
+	} else if (table) {
+		add_key(b, &t, table, section, key, text);
+	} else {
+		head = xprintf("%s[%s]\n%s", b->len ? "\n" : "", section, key);
+		splice_line(b, b->len, "", head, text);
+		free(head);
+	}
+out:
+	json_free(t.d);
+	free(t.spot);
+	return rc;
+}
+
+void
+toml_quote(struct buf *b, struct str s)
+{
+	buf_addc(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c == '"' || c == '\\')
+			buf_addc(b, '\\');
+		if (c < 0x20 || c == 0x7f)
+			buf_printf(b, "\\u%04x", c);
+		else
+			buf_addc(b, (char)c);
+	}
+	buf_addc(b, '"');
 }
 
 /* ---- the configuration ---- */
@@ -908,11 +1030,10 @@ wrong(const struct conf *c, struct err *e, const struct err *at, const char *key
 static int
 wrong_value(const struct conf *c, const struct toml *t, const struct json *v, const char *key, const char *what, struct err *e)
 {
+	const struct spot *spot = spot_of(t, v);
 	struct err at = {0};
 
-	for (size_t i = 0; i < t->nspot; i++)
-		if (t->spot[i].v == v)
-			at.pos = t->spot[i].pos;
+	at.pos = spot ? spot->pos : 0;
 	err_locate(&at, t->start, (size_t)(t->end - t->start));
 	return wrong(c, e, &at, key, what);
 }
@@ -940,26 +1061,39 @@ take_file(struct conf *c, const struct toml *t, struct err *e)
 }
 
 static int
+take_text(struct conf *c, struct str text, struct err *e)
+{
+	struct err why = {0};
+	struct toml t;
+	int rc = parse(&t, text.p, text.n, &why) < 0 ? wrong(c, e, &why, "", why.msg) : take_file(c, &t, e);
+
+	json_free(t.d);
+	free(t.spot);
+	return rc;
+}
+
+static int
 load_file(struct conf *c, struct err *e)
 {
 	struct err why = {0};
 	struct buf b = {0};
-	struct toml t = {0};
-	int rc = -1;
+	int rc;
 
-	if (sys_slurp(c->file, MAX_FILE, &b, &why) < 0) {
+	if (sys_slurp(c->file, MAX_FILE, &b, &why) < 0)
 		rc = why.code == ENOENT || why.code == ENOTDIR ? 0 : err_set(e, EXIT_USAGE, "%s", why.msg);
-		goto out;
-	}
-	if (parse(&t, b.p ? b.p : "", b.len, &why) < 0) {
-		wrong(c, e, &why, "", why.msg);
-		goto out;
-	}
-	rc = take_file(c, &t, e);
-out:
-	json_free(t.d);
-	free(t.spot);
+	else
+		rc = take_text(c, (struct str){b.p ? b.p : "", b.len}, e);
 	buf_free(&b);
+	return rc;
+}
+
+int
+conf_check(const char *file, struct str text, struct err *e)
+{
+	struct conf c = {.file = xstrdup(file)};
+	int rc = take_text(&c, text, e);
+
+	conf_free(&c);
 	return rc;
 }
 
@@ -1039,12 +1173,18 @@ find_root(void)
 	return xprintf("%s/%s", cwd[1] ? cwd : "", root);
 }
 
-int
-conf_load(struct conf *c, struct err *e)
+void
+conf_find(struct conf *c)
 {
 	*c = (struct conf){.heartbeat = 30, .filter_traceback = true, .notify = 1};
 	c->root = find_root();
 	c->file = xprintf("%s/client.toml", c->root);
+}
+
+int
+conf_load(struct conf *c, struct err *e)
+{
+	conf_find(c);
 	return load_file(c, e) < 0 || load_env(c, e) < 0 || load_password_file(c, e) < 0 ? -1 : 0;
 }
 

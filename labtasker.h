@@ -148,6 +148,7 @@ pid_t sys_spawn(const struct sys_spawn *s, struct err *e);
 /* Forks twice and setsids; in the grandchild, with 0 and 1 on /dev/null, 2 on log and all but keep closed, runs fn(arg) and
  * exits with its result.  The parent returns 0 at once, -1 on failure. */
 int sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *e);
+int sys_columns(int fd);              /* how wide the terminal at fd is; COLUMNS, else 80, where it does not say */
 
 /* ---- json.c: RFC 8259, strict; key order and the text of numbers kept ---------------------------------- */
 
@@ -312,6 +313,10 @@ enum { TOML_STRING = 1, TOML_INTEGER, TOML_FLOAT, TOML_BOOL, TOML_DATETIME, TOML
 /* TOML 1.0 to a document: scalars carry the tag above; integers as decimal text, floats as json_repr or inf, -inf, nan; times as
  * their text.  NULL with err.line, col on anything invalid.  Owned. */
 struct json_doc *toml_parse(const char *p, size_t n, struct err *e);
+/* Gives key of the table section ("" the top) the value that text writes, in the document that b holds; it is added when missing.
+ * Every other byte stays.  -1 with err: no TOML, or a table stands there. */
+int toml_set(struct buf *b, const char *section, const char *key, const char *text, struct err *e);
+void toml_quote(struct buf *b, struct str s);               /* a string's text; s is UTF-8 */
 
 enum conf_origin { CONF_NONE, CONF_FILE, CONF_ENV };
 struct conf {
@@ -327,6 +332,8 @@ struct conf {
 /* Reads client.toml where there is one, then the environment.  -1 with err (code EXIT_USAGE): "client.toml:3:9: what".  That a
  * named server has its queue and password named too (OURS 2) is asked by client_open, where they are needed. */
 int conf_load(struct conf *c, struct err *e);
+void conf_find(struct conf *c);                             /* root and file only, and the defaults; reads nothing */
+int conf_check(const char *file, struct str text, struct err *e);   /* whether that text would do as client.toml */
 void conf_free(struct conf *c);
 
 /* ---- net.c: connections behind read, write, close -------------------------------------------------------- */

@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/times.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -543,4 +545,21 @@ sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *
 	close_others(keep);
 	exit(fn(arg));
 	return -1;
+}
+
+int
+sys_columns(int fd)
+{
+	const char *text = getenv("COLUMNS");
+	int64_t n;
+
+#ifdef TIOCGWINSZ
+	struct winsize w;
+
+	if (!ioctl(fd, TIOCGWINSZ, &w) && w.ws_col)
+		return w.ws_col;
+#else
+	(void)fd;
+#endif
+	return text && !parse_int(str_of(text), &n) && n > 0 && n < 10000 ? (int)n : 80;
 }

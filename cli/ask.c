@@ -4,6 +4,10 @@
  */
 #include "cli.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
 int
 ask_fail(const struct context *x, const struct err *e)
 {
@@ -33,6 +37,73 @@ ask_run(const struct context *x, struct client *c, struct call *k, const struct 
 	return -1;
 }
 
+void
+ask_lost(const struct context *x, const struct call *k)
+{
+	bool worker = strstr(call_row(k)->path, "/workers");
+
+	if (k->status == 404)
+		warn("%s: %s not found: %s: labtasker %s ls shows which there are", x->cmd->name, worker ? "Worker" : "Task", k->id,
+		    worker ? "worker" : "task");
+	else
+		ask_fail(x, &k->err);
+}
+
+int
+ask_get(const struct context *x, struct client *c, struct call *k)
+{
+	int rc = client_run(c, k);
+
+	if (!rc && (!k->doc || k->doc->root->type != JSON_OBJ)) {
+		warn("%s: the server's answer is no object: is this a labtasker server?", x->cmd->name);
+		return -1;
+	}
+	if (rc)
+		ask_lost(x, k);
+	return rc;
+}
+
+void
+ask_all(struct client *c, struct call *const *k, size_t n)
+{
+	struct pollfd fds[CLIENT_FDS];
+	size_t done = 0;
+	int nfds = 0;
+
+	for (size_t i = 0; i < n; i++)
+		client_send(c, k[i]);
+	for (;;) {
+		int64_t wake = INT64_MAX, left;
+
+		client_step(c, fds, nfds);
+		while (done < n && k[done]->done)
+			done++;
+		if (done == n)
+			return;
+		nfds = client_fds(c, fds, &wake);
+		left = (wake - sys_mono()) / 1000 + 1;
+		if (poll(fds, (nfds_t)nfds, left < 0 ? 0 : left > 1000 ? 1000 : (int)left) < 0)
+			nfds = 0;
+	}
+}
+
+int
+ask_stdin(struct buf *b, size_t max, struct err *e)
+{
+	enum { CHUNK = 64 << 10 };
+	ssize_t n;
+
+	do {
+		buf_reserve(b, CHUNK);
+		n = sys_read(0, b->p + b->len, CHUNK);
+		b->len += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && b->len <= max);
+	b->p[b->len] = 0;
+	if (n < 0)
+		return err_set(e, EXIT_USAGE, "standard input: %s", strerror(errno));
+	return n > 0 ? err_set(e, EXIT_USAGE, "standard input is longer than %lu MiB", (unsigned long)(max >> 20)) : 0;
+}
+
 int
 ask_print(const struct context *x, const struct call *k, const char *key)
 {
@@ -49,4 +120,38 @@ ask_print(const struct context *x, const struct call *k, const char *key)
 	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
 	buf_free(&b);
 	return rc;
+}
+
+char *
+ask_password_file(const char *path, struct err *e)
+{
+	enum { MAX = 64 << 10 };
+	struct err why = {0};
+	struct buf b = {0};
+	size_t n;
+	int rc = strcmp(path, "-") ? sys_slurp(path, MAX, &b, &why) : ask_stdin(&b, MAX, &why);
+
+	if (rc < 0) {
+		err_set(e, EXIT_USAGE, "--password-file: %s", why.msg);
+		buf_free(&b);
+		return NULL;
+	}
+	buf_reserve(&b, 1);
+	b.p[b.len] = 0;
+	n = strcspn(b.p, "\r\n");
+	memset(b.p + n, 0, b.len - n);
+	return b.p;
+}
+
+int
+ask_check_password(const char *password, const char *option, struct err *e)
+{
+	enum { LONGEST = 100 };
+	size_t chars = 0;
+
+	for (const char *p = password; *p; p++)
+		chars += (*p & 0xc0) != 0x80;
+	if (chars < 1 || chars > LONGEST || !utf8_valid(password, strlen(password)))
+		return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 to 100 characters", option);
+	return 0;
 }

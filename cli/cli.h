@@ -2,7 +2,7 @@
 /*
  * The command line's room: tables of commands and options, what each command does, and how results are shown.
  *
- * Order of use: opt, out, literal, ask, loopcmd, task, queue, serve, cli.
+ * Order of use: opt, out, tty, table, literal, ask, select, edit, loopcmd, task, ls, update, delete, worker, queue, init, serve, cli.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -11,7 +11,10 @@
 
 /* ---- opt.c: option tables, from which parsing and help are made ------------------------------------------------------ */
 
-enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_INT, OPT_FLOAT, OPT_DURATION, OPT_CHOICE };
+enum opt_kind {
+	OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_INT, OPT_FLOAT, OPT_DURATION, OPT_CHOICE,
+	OPT_ASKED                  /* a text that may be left out, to be asked for: given without text; long names only */
+};
 struct opt {
 	const char *names;         /* "--task-name --name -n": every spelling; "--[no-]pager" is both of a flag */
 	enum opt_kind kind;
@@ -64,11 +67,40 @@ int opt_distance(struct str a, struct str b);               /* letters to change
 
 /* ---- out.c: values as YAML, JSON lines ---------------------------------------------------------------------------------- */
 
+enum { OUT_MODIFIED = 99 };                                 /* tag of a member whose line ends in "# Modified" */
 void out_yaml(struct buf *b, const struct json *list);      /* a list of objects; [] when it is empty */
+void out_object(struct buf *b, const struct json *obj);     /* one object, as YAML */
 void out_jsonl(struct buf *b, const struct json *list);
+bool out_plain(struct str s);                               /* stands in YAML without quotes, on one line */
 /* To stdout, emptying b.  Quiet on EPIPE: ends the process with 0.  -1 said on stderr. */
 int out_flush(struct buf *b);
 int out_page(struct buf *b);                                /* at a terminal through $PAGER, else less, else as out_flush */
+
+/* ---- tty.c: the person at the terminal ----------------------------------------------------------------------------------- */
+
+bool tty_there(void);                                       /* somebody can be asked: stdin and stderr are terminals */
+bool tty_colour(void);                                      /* stdout is a terminal that may be coloured (NO_COLOR, TERM) */
+/* The answer to "prompt [deflt]: ", without its newline; deflt where it is empty.  secret: not shown.  NULL: nobody is there, or the
+ * input ended.  Owned. */
+char *tty_ask(const char *prompt, const char *deflt, bool secret);
+int tty_yes(const char *question, bool deflt);              /* 1, 0; -1 nobody is there */
+char *tty_password(const char *prompt, struct err *e);      /* asked for twice.  NULL with err.  To be given to tty_forget */
+void tty_forget(char *secret);                              /* overwrites and frees; NULL is fine */
+/* Runs an editor on the file: the one given, else VISUAL, EDITOR, vi.  -1 with err (code EXIT_REFUSED) when it failed. */
+int tty_edit(const char *path, const char *editor, struct err *e);
+/* The same for a text, in a file of dir (NULL: TMPDIR, else /tmp) that only we can read and that is gone afterwards. */
+int tty_edit_text(struct buf *text, const char *dir, const char *suffix, const char *editor, struct err *e);
+
+/* ---- table.c: cells in aligned columns ------------------------------------------------------------------------------------ */
+
+struct table {                                              /* {.columns = N}; the first row is the head */
+	size_t columns, ncell;
+	struct buf text;
+};
+void table_cell(struct table *t, struct str s);             /* the next cell, row by row */
+/* screen: cut the last column so that lines fit, 0: never.  colour: states in the column "status" are coloured. */
+void table_print(struct buf *b, const struct table *t, int screen, bool colour);
+void table_free(struct table *t);
 
 /* ---- literal.c: values as Python or JSON write them (SPEC 6) -------------------------------------------------------------- */
 
@@ -88,8 +120,81 @@ int ask_fail(const struct context *x, const struct err *e);   /* says e under th
 struct client *ask_open(const struct context *x, bool create, bool auth, int *rc);
 /* Runs k with body (NULL: none).  0; -1: the reason was said. */
 int ask_run(const struct context *x, struct client *c, struct call *k, const struct json *body);
+void ask_lost(const struct context *x, const struct call *k);   /* says why k failed; of a task or worker that is not there, its id */
+/* ask_run of a call that names a task or worker.  0: k->doc holds an object. */
+int ask_get(const struct context *x, struct client *c, struct call *k);
+/* Sends all and waits for them: pipelined to a server of ours. */
+void ask_all(struct client *c, struct call *const *k, size_t n);
+/* A password's text: the first line of the file, "-" is standard input.  NULL with err.  To be given to tty_forget. */
+char *ask_password_file(const char *path, struct err *e);
+int ask_check_password(const char *password, const char *option, struct err *e);   /* 1 to 100 characters */
+/* All of standard input, at most max bytes, added to b and terminated.  -1 with err. */
+int ask_stdin(struct buf *b, size_t max, struct err *e);
 /* Prints one text of the answer and a newline.  An exit status. */
 int ask_print(const struct context *x, const struct call *k, const char *key);
+
+/* ---- select.c: which tasks or workers a command means, and all of them ------------------------------------------------------- */
+
+struct select_text {                                        /* the options, NULL where not given */
+	const char *id, *name, *status, *filter;
+	const struct optval *limit, *offset;
+};
+enum { SELECT_PAGE = 1000 };                                /* the API's own */
+struct select {
+	enum api api;              /* API_TASK_SEARCH or API_WORKER_SEARCH */
+	bool verbose;              /* show on stderr what is asked of the server */
+	bool named;                /* those of ids, and no others */
+	struct select_text text;
+	const struct json *filter; /* of d */
+	int64_t offset, limit;     /* limit -1: all */
+	struct json_doc *d;        /* its root is the order */
+	char (*ids)[37];           /* by select_words and select_stdin, which set named, or by select_ids */
+	size_t nid;
+};
+void select_init(struct select *s, enum api api);
+void select_free(struct select *s);
+bool select_any(const struct select_text *t);               /* something selects */
+int select_set(struct select *s, const struct select_text *t, struct err *e);
+int select_sort(struct select *s, const struct optval *v, struct err *e);   /* v: OPT_LIST of FIELD:asc, or NULL; the default order follows */
+int select_check_field(const struct select *s, const char *field, const char *option, struct err *e);
+int select_id(struct select *s, struct str text, const char *where, struct err *e);
+int select_words(struct select *s, char *const *word, int n, struct err *e);
+int select_stdin(struct select *s, struct err *e);          /* one id a line */
+/* What a command works on: the options, the words, else ids on standard input.  An empty pipe is fine where empty says so: nid is 0
+ * then.  Nothing that selects is an error that asks for it. */
+int select_from(struct select *s, const struct select_text *t, const struct args *a, bool empty, struct err *e);
+/* The value at a dotted path, through objects and the places of arrays; NULL when there is none. */
+const struct json *select_field(const struct json *v, struct str path);
+
+struct row {
+	struct str text, key;
+	size_t from;               /* private */
+};
+struct rows {                                               /* {0} */
+	struct row *row;
+	size_t n;
+	struct buf b;              /* what the rows point into */
+};
+struct rows_put {
+	void (*row)(void *arg, struct buf *b, const struct json *v);   /* adds to b the text that is to be kept of v */
+	void *arg;
+};
+/* All that are selected, in order (select_sort comes before).  -1: the reason was said. */
+int select_rows(const struct context *x, struct client *c, const struct select *s, const struct rows_put *put, struct rows *r);
+void rows_free(struct rows *r);
+int select_ids(const struct context *x, struct client *c, struct select *s);   /* the same, to be found in ids */
+/* The tasks or workers of ids from the one at from on, SELECT_PAGE at most: v[i] is that of ids[from + i], NULL where it is not there.
+ * How many; -1: said.  They live in *k. */
+int select_page(const struct context *x, struct client *c, const struct select *s, size_t from, const struct json **v, struct call **k);
+
+/* ---- edit.c: changes of tasks as text, pure -------------------------------------------------------------------------------------- */
+
+/* "field=value" or "field.sub=value" into update, an object of d.  -1 with err. */
+int edit_assign(struct json_doc *d, struct json *update, const char *word, struct err *e);
+/* The tasks as lines "field: value" for an editor.  reset: without status and retries. */
+void edit_put(struct buf *b, const struct json *tasks, bool reset);
+/* What was made of it: a list of updates of those that differ from tasks.  NULL with err.line, col. */
+struct json *edit_read(struct json_doc *d, struct str text, const struct json *tasks, struct err *e);
 
 /* ---- the commands: each a row of the table in cli.c --------------------------------------------------------------------- */
 
@@ -97,10 +202,39 @@ int cmd_loop(struct context *x, struct args *a);            /* loopcmd.c */
 extern const struct opt loop_opts[];
 int cmd_submit(struct context *x, struct args *a);          /* task.c */
 extern const struct opt submit_opts[];
-int cmd_ls(struct context *x, struct args *a);
+int cmd_ls(struct context *x, struct args *a);              /* ls.c */
 extern const struct opt ls_opts[];
+int cmd_worker_ls(struct context *x, struct args *a);
+extern const struct opt worker_ls_opts[];
+int cmd_task_get(struct context *x, struct args *a);
+extern const struct opt task_get_opts[];
+int cmd_task_update(struct context *x, struct args *a);     /* update.c */
+extern const struct opt task_update_opts[];
+int cmd_task_cancel(struct context *x, struct args *a);
+int cmd_task_requeue(struct context *x, struct args *a);
+extern const struct opt task_state_opts[];
+int cmd_task_delete(struct context *x, struct args *a);     /* delete.c */
+extern const struct opt task_delete_opts[];
+int cmd_worker_delete(struct context *x, struct args *a);
+extern const struct opt worker_delete_opts[];
+int cmd_worker_create(struct context *x, struct args *a);   /* worker.c */
+extern const struct opt worker_create_opts[];
+int cmd_worker_report(struct context *x, struct args *a);
+extern const struct opt worker_report_opts[];
 int cmd_queue_create(struct context *x, struct args *a);    /* queue.c */
 extern const struct opt queue_create_opts[];
+int cmd_queue_create_from_config(struct context *x, struct args *a);
+extern const struct opt queue_from_config_opts[];
+int cmd_queue_get(struct context *x, struct args *a);
+extern const struct opt queue_get_opts[];
+int cmd_queue_update(struct context *x, struct args *a);
+extern const struct opt queue_update_opts[];
+int cmd_queue_delete(struct context *x, struct args *a);
+extern const struct opt queue_delete_opts[];
+int cmd_init(struct context *x, struct args *a);            /* init.c */
+extern const struct opt init_opts[];
+int cmd_config(struct context *x, struct args *a);
+extern const struct opt config_opts[];
 int cmd_health(struct context *x, struct args *a);
 extern const struct opt health_opts[];
 int cmd_serve(struct context *x, struct args *a);           /* serve.c */

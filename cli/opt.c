@@ -149,6 +149,7 @@ read_value(const struct opt *o, const char *text, struct optval *v)
 		v->list[v->nlist++] = text;
 		break;
 	case OPT_TEXT:
+	case OPT_ASKED:
 		break;
 	}
 	return NULL;
@@ -189,6 +190,10 @@ long_option(struct parse *p, const char *word)
 	}
 	if (i < 0)
 		return unknown(p, name);
+	if (p->c->opts[i].kind == OPT_ASKED && !eq && (p->i + 1 == p->argc || p->argv[p->i + 1][0] == '-')) {
+		p->a->val[i] = (struct optval){.given = true};
+		return 0;
+	}
 	if (p->c->opts[i].kind != OPT_FLAG)
 		return take(p, i, name, eq ? eq + 1 : next_arg(p));
 	if (eq)

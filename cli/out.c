@@ -81,6 +81,12 @@ plain(struct str s)
 	return true;
 }
 
+bool
+out_plain(struct str s)
+{
+	return all_printable(s) && plain(s);
+}
+
 static void
 double_quoted(struct buf *b, struct str s)
 {
@@ -136,11 +142,19 @@ lines(struct str s)
 }
 
 static void
-literal(struct buf *b, struct str s, int indent)
+mark(struct buf *b, const struct json *v)
 {
-	const char *p = s.p, *end = s.p + s.n;
+	if (v->tag == OUT_MODIFIED)
+		buf_adds(b, "  # Modified");
+}
+
+static void
+literal(struct buf *b, const struct json *v, int indent)
+{
+	const char *p = v->s, *end = v->s + v->len;
 
 	buf_adds(b, end[-1] == '\n' ? "|" : "|-");
+	mark(b, v);
 	while (p < end) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
 
@@ -188,14 +202,17 @@ scalar(struct buf *b, const struct json *v, int indent)
 		number(b, s);
 		break;
 	case JSON_STR:
-		if (lines(s))
-			literal(b, s, indent);
-		else
-			flow(b, s);
+		if (lines(s)) {
+			literal(b, v, indent);
+			buf_addc(b, '\n');
+			return;
+		}
+		flow(b, s);
 		break;
 	default:
 		buf_adds(b, v->type == JSON_ARR ? "[]" : "{}");
 	}
+	mark(b, v);
 	buf_addc(b, '\n');
 }
 
@@ -221,6 +238,7 @@ member(struct buf *b, const struct json *v, int indent)
 		scalar(b, v, indent + 2);
 		return;
 	}
+	mark(b, v);
 	buf_addc(b, '\n');
 	if (v->type == JSON_OBJ)
 		members(b, v, indent + 2, false);
@@ -262,6 +280,15 @@ out_yaml(struct buf *b, const struct json *list)
 		items(b, list, 0, false);
 	else
 		buf_adds(b, "[]\n");
+}
+
+void
+out_object(struct buf *b, const struct json *obj)
+{
+	if (obj->len)
+		members(b, obj, 0, false);
+	else
+		buf_adds(b, "{}\n");
 }
 
 void

@@ -1,172 +1,408 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * labtasker queue create, health.
+ * labtasker queue create, create-from-config, get, update, delete; health.
  */
 #include "cli.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <unistd.h>
 
-enum { NAME, PASSWORD, METADATA, QUIET, END, MAX_PASSWORD = 100 };
+/* ---- create ---- */
+
+enum { METADATA, QUIET, JSON, F_END, NAME = F_END, PASSWORD, PASSWORD_FILE, C_END };
+
+#define COMMON \
+	[METADATA] = {"--metadata", OPT_TEXT, "DICT", "what to note with it: '{\"owner\": \"me\"}'", NULL}, \
+	[QUIET] = {"-q --quiet", OPT_FLAG, NULL, "print the id only", NULL}, \
+	[JSON] = {"--json", OPT_FLAG, NULL, "print JSON", NULL}
 
 const struct opt queue_create_opts[] = {
+	COMMON,
 	[NAME] = {"--queue-name", OPT_TEXT, "NAME", "its name (else QUEUE_NAME in the environment, else asked for)", NULL},
 	[PASSWORD] = {"--password", OPT_TEXT, "TEXT", "its password (else PASSWORD in the environment, else asked for)", NULL},
-	[METADATA] = {"--metadata", OPT_TEXT, "DICT", "what to note with it", NULL},
-	[QUIET] = {"-q --quiet", OPT_FLAG, NULL, "print the id only", NULL},
-	[END] = {0}
+	[PASSWORD_FILE] = {"--password-file", OPT_TEXT, "FILE", "its password is the first line of FILE; - is standard input", NULL},
+	[C_END] = {0}
 };
-const struct opt health_opts[] = {{0}};
-
-/* A line from the person at the terminal, without its newline.  NULL: there is none. */
-static char *
-ask(const char *prompt, bool secret)
-{
-	struct termios was, quiet;
-	struct buf b = {0};
-	char c;
-
-	if (!isatty(0) || !isatty(2))
-		return NULL;
-	secret = secret && !tcgetattr(0, &was);
-	if (secret) {
-		quiet = was;
-		quiet.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(0, TCSAFLUSH, &quiet);
-	}
-	fprintf(stderr, "%s: ", prompt);
-	buf_reserve(&b, 1);
-	b.p[0] = 0;
-	while (b.len < 4096 && sys_read(0, &c, 1) == 1 && c != '\n')
-		buf_addc(&b, c);
-	if (secret) {
-		tcsetattr(0, TCSAFLUSH, &was);
-		fputc('\n', stderr);
-	}
-	return b.p;
-}
+const struct opt queue_from_config_opts[] = {COMMON, [F_END] = {0}};
 
 /* The option's text, else the environment's, else the person's.  Owned; NULL with err. */
 static char *
-get(const struct optval *v, const char *env, const char *prompt, bool secret, struct err *e)
+get_name(const struct optval *v, struct err *e)
 {
-	const char *text = v->given ? v->text : getenv(env);
+	const char *text = v->given ? v->text : getenv("QUEUE_NAME");
 	char *asked;
 
 	if (text && (v->given || *text))
 		return xstrdup(text);
-	asked = ask(prompt, secret);
+	asked = tty_ask("Queue name", NULL, false);
 	if (!asked)
-		err_set(e, EXIT_USAGE, "--%s is missing, and nobody is there to ask", secret ? "password" : "queue-name");
+		err_set(e, EXIT_USAGE, "--queue-name is missing, and nobody is there to ask");
 	return asked;
 }
 
-static int
-check_values(const char *name, const char *password, struct err *e)
+static char *
+get_password(const struct args *a, struct err *e)
 {
-	size_t chars = 0;
+	const struct optval *v = &a->val[PASSWORD], *file = &a->val[PASSWORD_FILE];
+	const char *text = v->given ? v->text : getenv("PASSWORD");
 
-	if (!name_valid(str_of(name)))
-		return err_set(e, EXIT_USAGE, "Invalid value for --queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
-	for (const char *p = password; *p; p++)
-		chars += (*p & 0xc0) != 0x80;
-	if (chars < 1 || chars > MAX_PASSWORD || !utf8_valid(password, strlen(password)))
-		return err_set(e, EXIT_USAGE, "Invalid value for --password: it must be 1 to 100 characters");
-	return 0;
+	if (v->given && file->given) {
+		err_set(e, EXIT_USAGE, "give --password or --password-file, not both");
+		return NULL;
+	}
+	if (file->given)
+		return ask_password_file(file->text, e);
+	if (text && (v->given || *text))
+		return xstrdup(text);
+	if (tty_there())
+		return tty_password("Password", e);
+	err_set(e, EXIT_USAGE, "--password is missing, and nobody is there to ask");
+	return NULL;
 }
 
 static int
-create(struct context *x, const struct args *a, const char *name, const char *password, struct json_doc *d)
+print_created(const struct context *x, const struct call *k, const struct args *a, const char *name)
 {
-	struct client *c;
-	struct call *k;
+	const struct json *id = k->doc ? json_gets(k->doc->root, "queue_id") : NULL;
+	struct buf b = {0};
 	int rc;
 
+	if (a->val[QUIET].num || !id || id->type != JSON_STR)
+		return ask_print(x, k, "queue_id");
+	buf_printf(&b, a->val[JSON].num ? "{\"queue_name\":\"%s\",\"queue_id\":\"%s\"}\n" : "queue_name: %s\nqueue_id: %s\n", name, id->s);
+	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
+	buf_free(&b);
+	return rc;
+}
+
+static int
+create(struct context *x, const struct args *a, const char *name, const char *password)
+{
+	const char *text = a->val[METADATA].text;
+	struct json_doc *d = json_new();
+	struct json *metadata = NULL;
+	struct client *c = NULL;
+	struct call *k = NULL;
+	struct err e = {0};
+	int rc;
+
+	d->root = json_mkobj(d);
 	json_set(d, d->root, str_of("queue_name"), json_mkstr(d, str_of(name)));
 	json_set(d, d->root, str_of("password"), json_mkstr(d, str_of(password)));
+	if (text) {
+		metadata = literal_dict(d, "--metadata", text, &e);
+		if (!metadata) {
+			rc = ask_fail(x, &e);
+			goto out;
+		}
+		json_set(d, d->root, str_of("metadata"), metadata);
+	}
 	c = ask_open(x, true, false, &rc);
 	if (!c)
-		return rc;
+		goto out;
 	k = call_new(API_QUEUE_CREATE);
-	rc = ask_run(x, c, k, d->root) < 0 ? EXIT_REFUSED : 0;
-	if (!rc && !a->val[QUIET].num) {
-		struct buf b = {0};
-
-		buf_printf(&b, "queue_name: %s\nqueue_id: ", name);
-		rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-		buf_free(&b);
-	}
-	if (!rc)
-		rc = ask_print(x, k, "queue_id");
-	if (!rc && !a->val[QUIET].num && (!x->conf->queue || strcmp(x->conf->queue, name)))
-		warn("to use it: export LABTASKER_QUEUE_NAME=%s LABTASKER_PASSWORD=..., or name both under [queue] in %s", name, x->conf->file);
+	rc = ask_run(x, c, k, d->root) < 0 ? EXIT_REFUSED : print_created(x, k, a, name);
+out:
 	call_free(k);
 	client_close(c);
+	json_free(d);
 	return rc;
 }
 
 int
 cmd_queue_create(struct context *x, struct args *a)
 {
-	struct json_doc *d = json_new();
-	struct err e = {0};
-	struct json *metadata = NULL;
 	char *name = NULL, *password = NULL;
+	struct err e = {0};
+	int rc;
+
+	name = get_name(&a->val[NAME], &e);
+	if (name && !name_valid(str_of(name)))
+		err_set(&e, EXIT_USAGE, "Invalid value for --queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
+	if (!e.code)
+		password = get_password(a, &e);
+	if (e.code || ask_check_password(password, "--password", &e) < 0)
+		rc = ask_fail(x, &e);
+	else
+		rc = create(x, a, name, password);
+	if (!rc && !a->val[QUIET].num && (!x->conf->queue || strcmp(x->conf->queue, name)))
+		warn("to use it: export LABTASKER_QUEUE_NAME=%s LABTASKER_PASSWORD=..., or labtasker init", name);
+	tty_forget(password);
+	free(name);
+	return rc;
+}
+
+int
+cmd_queue_create_from_config(struct context *x, struct args *a)
+{
+	if (x->conf->queue && x->conf->password)
+		return create(x, a, x->conf->queue, x->conf->password);
+	warn("queue create-from-config: no %s is named in %s: labtasker init names one", x->conf->queue ? "password" : "queue", x->conf->file);
+	return EXIT_USAGE;
+}
+
+/* ---- get ---- */
+
+enum { G_QUIET, G_JSON, G_END };
+
+const struct opt queue_get_opts[] = {
+	[G_QUIET] = {"-q --quiet", OPT_FLAG, NULL, "print the id only", NULL},
+	[G_JSON] = {"--json", OPT_FLAG, NULL, "print JSON", NULL},
+	[G_END] = {0}
+};
+
+/* The queue of an answer, without what is not of the queue. */
+static int
+print_queue(const struct call *k, bool as_json)
+{
+	struct json *q = k->doc && k->doc->root->type == JSON_OBJ ? k->doc->root : NULL;
+	struct buf b = {0};
+	int rc;
+
+	if (!q)
+		return EXIT_REFUSED;
+	json_remove(q, str_of("notification"));
+	if (as_json) {
+		json_print(&b, q, 0);
+		buf_addc(&b, '\n');
+	} else {
+		out_object(&b, q);
+	}
+	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
+	buf_free(&b);
+	return rc;
+}
+
+int
+cmd_queue_get(struct context *x, struct args *a)
+{
+	struct client *c;
+	struct call *k;
+	int rc;
+
+	c = ask_open(x, false, true, &rc);
+	if (!c)
+		return rc;
+	k = call_new(API_QUEUE_GET);
+	if (ask_run(x, c, k, NULL) < 0)
+		rc = EXIT_REFUSED;
+	else
+		rc = a->val[G_QUIET].num ? ask_print(x, k, "queue_id") : print_queue(k, a->val[G_JSON].num);
+	call_free(k);
+	client_close(c);
+	return rc;
+}
+
+/* ---- update ---- */
+
+enum { U_NAME, U_PASSWORD, U_PASSWORD_FILE, U_METADATA, U_QUIET, U_JSON, U_END };
+
+const struct opt queue_update_opts[] = {
+	[U_NAME] = {"--new-queue-name", OPT_TEXT, "NAME", "its new name", NULL},
+	[U_PASSWORD] = {"--new-password", OPT_ASKED, "[TEXT]", "its new password; without TEXT it is asked for", NULL},
+	[U_PASSWORD_FILE] = {"--new-password-file --password-file", OPT_TEXT, "FILE", "the first line of FILE; - is standard input", NULL},
+	[U_METADATA] = {"--metadata", OPT_TEXT, "DICT", "members to set; '{}' takes all away", NULL},
+	[U_QUIET] = {"-q --quiet", OPT_FLAG, NULL, "print nothing", NULL},
+	[U_JSON] = {"--json", OPT_FLAG, NULL, "print the queue as JSON", NULL},
+	[U_END] = {0}
+};
+
+/* The new password, NULL when none is wanted; err says more. */
+static char *
+new_password(const struct args *a, struct err *e)
+{
+	const struct optval *v = &a->val[U_PASSWORD], *file = &a->val[U_PASSWORD_FILE];
+	char *password = NULL;
+
+	if (v->given && file->given)
+		err_set(e, EXIT_USAGE, "give --new-password or --new-password-file, not both");
+	else if (file->given)
+		password = ask_password_file(file->text, e);
+	else if (v->given && v->text)
+		password = xstrdup(v->text);
+	else if (v->given && tty_there())
+		password = tty_password("New password", e);
+	else if (v->given)
+		err_set(e, EXIT_USAGE, "--new-password without a text asks for it, and nobody is there");
+	if (password)
+		ask_check_password(password, "--new-password", e);
+	return password;
+}
+
+/* client.toml names what is no more: it gets the new value, where it is what named the old one. */
+static void
+follow(struct context *x, const char *name, const char *password)
+{
+	struct buf b = {0}, text = {0};
+	struct err e = {0};
+	bool changed = false;
+
+	if (sys_slurp(x->conf->file, 1 << 20, &b, &e) < 0) {
+		buf_free(&b);
+		return;
+	}
+	if (name && x->conf->queue && !getenv("LABTASKER_QUEUE_NAME")) {
+		toml_quote(&text, str_of(name));
+		changed = !toml_set(&b, "queue", "queue_name", text.p, &e);
+	}
+	if (password && x->conf->password && !getenv("LABTASKER_PASSWORD") && !getenv("LABTASKER_PASSWORD_FILE")) {
+		buf_clear(&text);
+		toml_quote(&text, str_of(password));
+		changed = !toml_set(&b, "queue", "password", text.p, &e) || changed;
+	}
+	if (!e.code && changed && !sys_replace(x->conf->file, b.p, b.len, 0600, &e))
+		warn("queue update: %s follows", x->conf->file);
+	else if (e.code)
+		warn("queue update: %s still names the old queue or password: %s", x->conf->file, e.msg);
+	if (text.p)
+		memset(text.p, 0, text.len);
+	memset(b.p, 0, b.len);
+	buf_free(&text);
+	buf_free(&b);
+}
+
+static int
+update_body(struct json_doc *d, const struct args *a, const char *password, struct err *e)
+{
+	const char *name = a->val[U_NAME].text, *text = a->val[U_METADATA].text;
+	struct json *metadata = text ? literal_dict(d, "--metadata", text, e) : NULL;
+
+	if (e->code)
+		return -1;
+	if (name && !name_valid(str_of(name)))
+		return err_set(e, EXIT_USAGE, "Invalid value for --new-queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
+	if (name)
+		json_set(d, d->root, str_of("new_queue_name"), json_mkstr(d, str_of(name)));
+	if (password)
+		json_set(d, d->root, str_of("new_password"), json_mkstr(d, str_of(password)));
+	if (metadata)
+		json_set(d, d->root, str_of("metadata_update"), metadata);
+	return d->root->len ? 0 : err_set(e, EXIT_USAGE, "nothing to change: give --new-queue-name, --new-password or --metadata");
+}
+
+int
+cmd_queue_update(struct context *x, struct args *a)
+{
+	struct json_doc *d = json_new();
+	struct client *c = NULL;
+	struct call *k = NULL;
+	struct err e = {0};
+	char *password = new_password(a, &e);
 	int rc;
 
 	d->root = json_mkobj(d);
-	if (a->val[METADATA].text) {
-		metadata = literal_dict(d, "--metadata", a->val[METADATA].text, &e);
-		if (metadata)
-			json_set(d, d->root, str_of("metadata"), metadata);
-	}
-	if (!e.code)
-		name = get(&a->val[NAME], "QUEUE_NAME", "Queue name", false, &e);
-	if (!e.code)
-		password = get(&a->val[PASSWORD], "PASSWORD", "Password", true, &e);
-	if (e.code || check_values(name, password, &e) < 0)
+	if (update_body(d, a, password, &e) < 0) {
 		rc = ask_fail(x, &e);
-	else
-		rc = create(x, a, name, password, d);
-	if (password)
-		memset(password, 0, strlen(password));
-	free(password);
-	free(name);
+	} else if ((c = ask_open(x, false, true, &rc))) {
+		k = call_new(API_QUEUE_UPDATE);
+		rc = ask_run(x, c, k, d->root) < 0 ? EXIT_REFUSED : 0;
+		if (!rc)
+			follow(x, a->val[U_NAME].text, password);
+		if (!rc && !a->val[U_QUIET].num)
+			rc = print_queue(k, a->val[U_JSON].num);
+	}
+	tty_forget(password);
+	call_free(k);
+	client_close(c);
 	json_free(d);
 	return rc;
+}
+
+/* ---- delete ---- */
+
+enum { D_CASCADE, D_YES, D_END };
+
+const struct opt queue_delete_opts[] = {
+	[D_CASCADE] = {"--[no-]cascade", OPT_FLAG, NULL, "with its tasks and workers; they cannot be got back", "0"},
+	[D_YES] = {"-y --yes", OPT_FLAG, NULL, "do not ask", NULL},
+	[D_END] = {0}
+};
+
+static bool
+confirm(const struct context *x, bool cascade)
+{
+	char *question = xprintf("Delete the queue %s%s?", x->conf->queue ? x->conf->queue : "default", cascade ? " with all its tasks" : "");
+	int answer = tty_yes(question, false);
+
+	free(question);
+	if (answer < 1)
+		warn(answer ? "queue delete: nothing was deleted: say -y to delete without being asked" : "queue delete: nothing was deleted");
+	return answer == 1;
+}
+
+int
+cmd_queue_delete(struct context *x, struct args *a)
+{
+	bool cascade = a->val[D_CASCADE].num;
+	struct buf b = {0};
+	struct client *c;
+	struct call *k;
+	int rc;
+
+	c = ask_open(x, false, true, &rc);
+	if (!c)
+		return rc;
+	k = call_new(API_QUEUE_DELETE);
+	strcpy(k->query, cascade ? "cascade_delete=true" : "cascade_delete=false");
+	if ((!a->val[D_YES].num && !confirm(x, cascade)) || ask_run(x, c, k, NULL) < 0) {
+		rc = EXIT_REFUSED;
+	} else {
+		buf_adds(&b, "Queue deleted.\n");
+		rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
+	}
+	buf_free(&b);
+	call_free(k);
+	client_close(c);
+	return rc;
+}
+
+/* ---- health ---- */
+
+enum { H_JSON, H_END };
+
+const struct opt health_opts[] = {
+	[H_JSON] = {"--json", OPT_FLAG, NULL, "print what the server says, as JSON", NULL},
+	[H_END] = {0}
+};
+
+static bool
+text_is(const struct json *v, const char *text)
+{
+	return v && v->type == JSON_STR && str_is((struct str){v->s, v->len}, text);
 }
 
 /* client_open has asked for the server's health already: it is said once more, of this moment. */
 int
 cmd_health(struct context *x, struct args *a)
 {
-	struct call *k;
+	const struct json *root, *why;
+	struct buf b = {0};
 	struct client *c;
-	const struct json *status;
+	struct call *k;
 	int rc;
 
-	(void)a;
 	c = ask_open(x, false, false, &rc);
 	if (!c)
 		return rc == EXIT_USAGE ? rc : EXIT_DOWN;
 	k = call_new(API_HEALTH_FULL);
-	rc = EXIT_DOWN;
-	if (!ask_run(x, c, k, NULL)) {
-		struct buf b = {0};
-
-		status = k->doc ? json_gets(k->doc->root, "status") : NULL;
-		if (status && status->type == JSON_STR && !strcmp(status->s, "healthy")) {
-			buf_adds(&b, "healthy\n");
-			rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-		} else {
-			status = k->doc ? json_gets(k->doc->root, "database") : NULL;
-			warn("health: %s is not healthy: %s", client_url(c), status && status->type == JSON_STR ? status->s : "no reason given");
-		}
-		buf_free(&b);
+	if (!ask_run(x, c, k, NULL) && k->doc) {
+		root = k->doc->root;
+		rc = text_is(json_gets(root, "status"), "healthy") ? 0 : EXIT_DOWN;
+		why = json_gets(root, "database");
+		if (a->val[H_JSON].num)
+			json_print(&b, root, 0);
+		else if (!rc)
+			buf_adds(&b, "healthy");
+		if (rc)
+			warn("health: %s is not healthy: %s", client_url(c), why && why->type == JSON_STR ? why->s : "no reason given");
+		if (b.len)
+			buf_addc(&b, '\n');
+		if (out_flush(&b) < 0)
+			rc = EXIT_REFUSED;
+	} else {
+		rc = EXIT_DOWN;
 	}
+	buf_free(&b);
 	call_free(k);
 	client_close(c);
 	return rc;

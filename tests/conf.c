@@ -419,12 +419,78 @@ test_corpus(const char *dir)
 	free(list);
 }
 
+static void
+test_set(void)
+{
+	static const struct {
+		const char *text, *section, *key, *value, *want;   /* want NULL: refused */
+	} row[] = {
+		{"", "queue", "password", "\"p\"", "[queue]\npassword = \"p\"\n"},
+		{"", "", "a", "1", "a = 1\n"},
+		{"a=1 # one\n", "", "a", "22", "a=22 # one\n"},
+		{"a = 1", "", "b", "2", "a = 1\nb = 2\n"},
+		{"# top\na = \"\"\"x\ny\"\"\"  # c\n[q]\n", "", "a", "2", "# top\na = 2  # c\n[q]\n"},
+		{"[q]  # here\nx = [1, 2]\n[r]\n", "q", "y", "2", "[q]  # here\ny = 2\nx = [1, 2]\n[r]\n"},
+		{"[q]", "q", "y", "2", "[q]\ny = 2\n"},
+		{"[q]\r\nx = 1\r\n", "q", "x", "2", "[q]\r\nx = 2\r\n"},
+		{"[q]\r\nx = 1\r\n", "q", "y", "2", "[q]\r\ny = 2\r\nx = 1\r\n"},
+		{"q.x = 1\n[r]\n", "q", "y", "2", "q.x = 1\nq.y = 2\n[r]\n"},
+		{"q.x = 1\n[r]\n", "q", "x", "2", "q.x = 2\n[r]\n"},
+		{"q = {x = 1}\n", "q", "y", "2", "q = {x = 1, y = 2}\n"},
+		{"q = {}\n", "q", "y", "2", "q = {y = 2}\n"},
+		{"q = {x = 1, y = 'a'}\n", "q", "y", "2", "q = {x = 1, y = 2}\n"},
+		{"[q.z]\na = 1\n", "q", "y", "2", "[q.z]\na = 1\n[q]\ny = 2\n"},
+		{"a = 1\n", "q", "y", "2", "a = 1\n\n[q]\ny = 2\n"},
+		{"a = 1\n[r]\nb = 2\n", "", "c", "3", "a = 1\nc = 3\n[r]\nb = 2\n"},
+		{"q = 1\n", "q", "y", "2", NULL},
+		{"[q]\n[q.y]\n", "q", "y", "2", NULL},
+		{"[[q]]\n", "q", "y", "2", NULL},
+		{"a = \n", "q", "y", "2", NULL},
+	};
+
+	for (size_t i = 0; i < LEN(row); i++) {
+		struct buf b = {0};
+		struct err e = {0};
+		struct json_doc *d;
+		int rc;
+
+		buf_adds(&b, row[i].text);
+		rc = toml_set(&b, row[i].section, row[i].key, row[i].value, &e);
+		check(rc == (row[i].want ? 0 : -1), "toml_set row %lu: %d, %s", (unsigned long)i, rc, e.msg);
+		if (row[i].want) {
+			check(b.len == strlen(row[i].want) && !memcmp(b.p, row[i].want, b.len), "toml_set row %lu: got <%.*s>", (unsigned long)i,
+			    (int)b.len, b.p);
+			d = toml_parse(b.p, b.len, NULL);
+			check(d != NULL, "toml_set row %lu: what it makes is TOML", (unsigned long)i);
+			json_free(d);
+		}
+		buf_free(&b);
+	}
+}
+
+static void
+test_quote(void)
+{
+	static const char text[] = "a\"\\\n\x7f\xc3\xa9";
+	struct buf b = {0};
+	struct json_doc *d;
+
+	buf_adds(&b, "a = ");
+	toml_quote(&b, str_of(text));
+	d = toml_parse(b.p, b.len, NULL);
+	check(d && !strcmp(json_gets(d->root, "a")->s, text), "toml_quote: %s", b.p);
+	json_free(d);
+	buf_free(&b);
+}
+
 int
 main(int argc, char **argv)
 {
 	test_documents();
 	test_hostile();
 	test_conf();
+	test_set();
+	test_quote();
 	if (argc > 1)
 		test_corpus(argv[1]);
 	return test_done("conf");
