@@ -993,6 +993,16 @@ unauthorized(struct ask *a, const char *why)
 	return -1;
 }
 
+/* The reference decodes credentials as ASCII, and so refuses all others unseen. */
+static bool
+is_ascii(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)p[i] >= 0x80)
+			return false;
+	return true;
+}
+
 /* The queue that the credentials open.  -1 after a 401 or 503, or later. */
 static int
 authenticate(struct ask *a)
@@ -1005,7 +1015,7 @@ authenticate(struct ask *a)
 	if (!h || h->n < 6 || !str_caseis((struct str){h->p, 5}, "Basic") || h->p[5] != ' ')
 		return unauthorized(a, "Not authenticated");
 	if (hash_unbase64(&pair, (struct str){h->p + 6, h->n - 6}) < 0 || !pair.len || !(colon = memchr(pair.p, ':', pair.len))
-	    || !utf8_valid(pair.p, pair.len)) {
+	    || !is_ascii(pair.p, pair.len)) {
 		buf_free(&pair);
 		return unauthorized(a, "Not authenticated");
 	}

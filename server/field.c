@@ -15,7 +15,7 @@ struct spot {
 	const char *name;         /* NULL: the body itself */
 	int index;                /* of the body's list, or -1 */
 	int item;                 /* of the member's list, or -1 */
-	int part;                 /* of the item, from 1 on; 0: the item itself */
+	int part;                 /* of the item, which is a list, or -1 */
 	const char *member;       /* of a union, or NULL */
 	const struct json *input;
 	int faults;
@@ -39,8 +39,8 @@ fault(struct spot *p, const char *type, const char *msg, const char *ctx)
 		buf_printf(b, ",\"%s\"", p->member);
 	if (p->item >= 0)
 		buf_printf(b, ",%d", p->item);
-	if (p->part)
-		buf_printf(b, ",%d", p->part - 1);
+	if (p->part >= 0)
+		buf_printf(b, ",%d", p->part);
 	buf_adds(b, "],\"msg\":");
 	json_putstr(b, str_of(msg), 0);
 	buf_adds(b, ",\"input\":");
@@ -54,10 +54,24 @@ fault(struct spot *p, const char *type, const char *msg, const char *ctx)
 	p->faults++;
 }
 
+/* A fault whose message, and context, end in a length. */
+static void
+fault_length(struct spot *p, const char *type, const char *msg, const char *ctx, size_t n)
+{
+	struct buf m = {0}, c = {0};
+
+	buf_adds(&m, msg);
+	buf_addint(&m, (int64_t)n);
+	buf_printf(&c, "{%s,\"actual_length\":%lu}", ctx, (unsigned long)n);
+	fault(p, type, m.p, c.p);
+	buf_free(&m);
+	buf_free(&c);
+}
+
 void
 field_fault(struct buf *detail, const char *type, const char *name, const char *msg, const struct json *input)
 {
-	struct spot p = {.detail = detail, .name = name, .index = -1, .item = -1, .input = input};
+	struct spot p = {.detail = detail, .name = name, .index = -1, .item = -1, .part = -1, .input = input};
 
 	fault(&p, type, msg, NULL);
 }
@@ -247,9 +261,9 @@ check_password(struct spot *p, const struct field *f, struct value *v)
 	n = length(v->text);
 	p->input = NULL;
 	if (!n)
-		fault(p, "too_short", "Value should have at least 1 item after validation, not 0", "{\"field_type\":\"Value\",\"min_length\":1}");
+		fault_length(p, "too_short", "Value should have at least 1 item after validation, not ", "\"field_type\":\"Value\",\"min_length\":1", n);
 	else if (n > 100)
-		fault(p, "too_long", "Value should have at most 100 items after validation", "{\"field_type\":\"Value\",\"max_length\":100}");
+		fault_length(p, "too_long", "Value should have at most 100 items after validation, not ", "\"field_type\":\"Value\",\"max_length\":100", n);
 }
 
 static void
@@ -393,33 +407,44 @@ check_cmd(struct spot *p, const struct field *f, struct value *v)
 	}
 }
 
-/* A pair of a field and 1 or -1.  False: of them it has another order. */
-static bool
-check_order(struct spot *p, const struct json *pair)
+/* A field and its order, [text, integer].  What the order is, 0 after a fault. */
+static int64_t
+sort_item(struct spot *p, const struct json *pair)
 {
-	int64_t order = 1;
+	static const struct field any = {0};
+	struct value order = {0};
+	int faults = p->faults;
 
-	if (pair->len < 2) {
-		p->part = (int)pair->len + 1;
-		fault(p, "missing", "Field required", NULL);
+	if (pair->type != JSON_ARR) {
+		fault(p, "tuple_type", "Input should be a valid tuple", NULL);
+		return 0;
 	}
-	p->input = pair->head;
-	p->part = 1;
-	if (p->input && p->input->type != JSON_STR)
-		fault(p, "string_type", "Input should be a valid string", NULL);
-	p->input = p->input ? p->input->next : NULL;
-	p->part = 2;
-	if (p->input && json_int(p->input, &order) < 0)
-		fault(p, "int_type", "Input should be a valid integer", NULL);
-	p->part = 0;
-	return order == 1 || order == -1;
+	if (pair->len > 2) {
+		fault_length(p, "too_long", "Tuple should have at most 2 items after validation, not ",
+		    "\"field_type\":\"Tuple\",\"max_length\":2", pair->len);
+		return 0;
+	}
+	for (p->part = 0; p->part < 2; p->part++) {
+		p->input = p->part ? pair->len > 1 ? pair->tail : NULL : pair->head;
+		if (!p->input) {
+			p->input = pair;
+			fault(p, "missing", "Field required", NULL);
+		} else if (p->part) {
+			check_int(p, &any, &order);
+		} else {
+			check_text(p, &any, &order);
+		}
+	}
+	p->part = -1;
+	return p->faults == faults ? order.num : 0;
 }
 
 static void
 check_sort(struct spot *p, const struct field *f, struct value *v)
 {
 	const struct json *list = p->input;
-	bool orders = true;
+	struct buf msg = {0};
+	int faults = p->faults;
 
 	(void)f;
 	(void)v;
@@ -429,18 +454,21 @@ check_sort(struct spot *p, const struct field *f, struct value *v)
 	}
 	p->item = 0;
 	for (const struct json *j = list->head; j; j = j->next, p->item++) {
+		int64_t order;
+
 		p->input = j;
-		if (j->type != JSON_ARR)
-			fault(p, "tuple_type", "Input should be a valid tuple", NULL);
-		else if (j->len > 2)
-			fault(p, "too_long", "Tuple should have at most 2 items after validation", "{\"max_length\":2}");
-		else
-			orders &= check_order(p, j);
+		order = sort_item(p, j);
+		if (!msg.len && order != 1 && order != -1) {
+			buf_adds(&msg, "Value error, Sort order must be 1 (ascending) or -1 (descending), got ");
+			buf_addint(&msg, order);
+			buf_addc(&msg, '.');
+		}
 	}
 	p->item = -1;
 	p->input = list;
-	if (!orders && !p->faults)
-		fault(p, "value_error", "Value error, Sort order must be 1 (ascending) or -1 (descending)", "{\"error\":{}}");
+	if (msg.len && p->faults == faults)
+		fault(p, "value_error", msg.p, "{\"error\":{}}");
+	buf_free(&msg);
 }
 
 static size_t
@@ -534,7 +562,7 @@ static void (*const checks[])(struct spot *, const struct field *, struct value 
 int
 field_check(const struct field *f, struct value *v, const struct json *body, int index, struct buf *detail)
 {
-	struct spot p = {.detail = detail, .index = index, .item = -1, .input = body};
+	struct spot p = {.detail = detail, .index = index, .item = -1, .part = -1, .input = body};
 
 	if (!body || body->type == JSON_NULL) {
 		if (index >= 0)
@@ -552,7 +580,7 @@ field_check(const struct field *f, struct value *v, const struct json *body, int
 
 		*v = (struct value){0};
 		v->json = j ? j : json_gets(body, f->name);
-		p.name = f->alias ? f->alias : f->name;
+		p.name = j || (f->alias && !v->json) ? f->alias : f->name;
 		p.input = v->json;
 		if (!v->json) {
 			p.input = body;

@@ -358,6 +358,13 @@ page_close(struct page *p)
 	json_free(p->doc);
 }
 
+/* The order of a sort, as laxly as it is checked: -1, -1.0 or "-1" is descending. */
+static bool
+descends(const struct json *order)
+{
+	return order->type == JSON_STR ? memchr(order->s, '-', order->len) != NULL : json_num(order) < 0;
+}
+
 /* For at most so many rows. */
 static int
 page_open(struct page *p, const struct search *in, const struct column *c, size_t n, size_t rows, struct err *e)
@@ -368,7 +375,7 @@ page_open(struct page *p, const struct search *in, const struct column *c, size_
 	if (want && (uint64_t)in->limit < rows - (uint64_t)in->offset)
 		want = (size_t)(in->offset + in->limit);
 	for (const struct json *m = in->sort ? in->sort->head : NULL; m; m = m->next) {
-		if (add_sort(p, c, n, (struct str){m->head->s, m->head->len}, json_num(m->tail) < 0, e) < 0)
+		if (add_sort(p, c, n, (struct str){m->head->s, m->head->len}, descends(m->tail), e) < 0)
 			goto bad;
 	}
 	if (!p->sorts)
