@@ -253,14 +253,16 @@ check_name(struct spot *p, const struct field *f, struct value *v)
 static void
 check_password(struct spot *p, const struct field *f, struct value *v)
 {
+	bool text = p->input->type == JSON_STR;
 	size_t n;
 
 	(void)f;
-	if (!is_text(p, v))
-		return;
+	v->text = text ? text_of(p->input) : (struct str){0};
 	n = length(v->text);
 	p->input = NULL;
-	if (!n)
+	if (!text)
+		fault(p, "string_type", "Input should be a valid string", NULL);
+	else if (!n)
 		fault_length(p, "too_short", "Value should have at least 1 item after validation, not ", "\"field_type\":\"Value\",\"min_length\":1", n);
 	else if (n > 100)
 		fault_length(p, "too_long", "Value should have at most 100 items after validation, not ", "\"field_type\":\"Value\",\"max_length\":100", n);
@@ -559,11 +561,22 @@ static void (*const checks[])(struct spot *, const struct field *, struct value 
 	[FIELD_VERSION] = check_version,
 };
 
+/* A body that may hold a password is not repeated either. */
+static bool
+is_secret(const struct field *f)
+{
+	while (f->name && f->kind != FIELD_PASSWORD)
+		f++;
+	return f->name != NULL;
+}
+
 int
 field_check(const struct field *f, struct value *v, const struct json *body, int index, struct buf *detail)
 {
-	struct spot p = {.detail = detail, .index = index, .item = -1, .part = -1, .input = body};
+	struct spot p = {.detail = detail, .index = index, .item = -1, .part = -1};
+	const struct json *shown = is_secret(f) ? NULL : body;
 
+	p.input = shown;
 	if (!body || body->type == JSON_NULL) {
 		if (index >= 0)
 			fault(&p, "model_attributes_type", "Input should be a valid dictionary or object to extract fields from", NULL);
@@ -583,7 +596,7 @@ field_check(const struct field *f, struct value *v, const struct json *body, int
 		p.name = j || (f->alias && !v->json) ? f->alias : f->name;
 		p.input = v->json;
 		if (!v->json) {
-			p.input = body;
+			p.input = shown;
 			if (f->flags & FIELD_NEEDED)
 				fault(&p, "missing", "Field required", NULL);
 			continue;
