@@ -889,18 +889,26 @@ escape_path(struct buf *b, struct str path)
 	}
 }
 
-/* The route of a request; NULL after a 404, 405 or 307. */
+/* HEAD asks for all that GET reads, but for what has no end; conn keeps the body back. */
+static bool
+method_is(const struct route *r, struct str method)
+{
+	return str_is(method, r->method) || (str_is(method, "HEAD") && !strcmp(r->method, "GET") && r->call != get_events);
+}
+
+/* The route of a request; NULL after a 404, 405, 307, or the 204 of OPTIONS. */
 static const struct route *
 route_of(struct ask *a, struct str path)
 {
+	bool known = str_is(path, "*"), slash, options = str_is(a->req->method, "OPTIONS");
 	struct str id = {0};
-	bool known = false, slash;
 
 	buf_clear(&a->r->text);
+	buf_adds(&a->r->text, known ? "GET, HEAD, POST, PUT, DELETE, OPTIONS" : "");
 	for (size_t i = 0; i < LEN(routes); i++) {
 		if (!path_is(routes[i].path, path, &id))
 			continue;
-		if (str_is(a->req->method, routes[i].method)) {
+		if (method_is(&routes[i], a->req->method)) {
 			size_t n = id.n < sizeof a->id ? id.n : sizeof a->id - 1;
 
 			if (n)
@@ -916,7 +924,10 @@ route_of(struct ask *a, struct str path)
 		buf_adds(&a->out->head, "Allow: ");
 		buf_add(&a->out->head, a->r->text.p, a->r->text.len);
 		buf_adds(&a->out->head, "\r\n");
-		refuse(a, 405, "Method Not Allowed");
+		if (options)
+			a->out->status = 204;
+		else
+			refuse(a, 405, "Method Not Allowed");
 		return NULL;
 	}
 	slash = path.n > 1 && path.p[path.n - 1] == '/';

@@ -360,15 +360,18 @@ next_request(struct conn *c, struct now now)
 static void
 put_answer(struct conn *c, struct answer *a, struct now now)
 {
+	bool head = str_is(c->http.method, "HEAD");
+
 	if (!c->out.len)
 		c->since = now.mono;
 	c->listener = a->listener;
 	c->ping = now.mono + c->opts->ping;
-	c->closing = c->http.close && !c->listener;
+	/* HEAD is the last: should its turn fail, the text of the 503 would look like another answer. */
+	c->closing = (c->http.close || head) && !c->listener;
 	put_head(c, a->status, a->type ? a->type : "application/json", a->body.len, now.wall, (struct str){a->head.p, a->head.len});
 	if (c->listener)
 		put_chunk(c, (struct str){a->body.p, a->body.len});
-	else
+	else if (!head)
 		buf_add(&c->out, a->body.p, a->body.len);
 	c->answers++;
 }

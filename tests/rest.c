@@ -37,6 +37,9 @@ static const struct row rows[] = {
 	{"GET", "/nowhere", NULL, 404, "{\"detail\":\"Not Found\"}", 0},
 	{"DELETE", "/health", NULL, 405, "{\"detail\":\"Method Not Allowed\"}", 0},
 	{"GET", "/health/", NULL, 307, "", 0},
+	{"HEAD", "/health", NULL, 200, "", 0},
+	{"HEAD", "/api/v1/queues", NULL, 405, "", 0},
+	{"OPTIONS", "/health", NULL, 204, "", 0},
 	/* queues */
 	{"POST", "/api/v1/queues", "{\"queue_name\":\"rest\",\"password\":\"pa:ss w\",\"metadata\":{\"a.b\":1}}", 201, "{\"notification\":null,\"queue_id\":\"*\"}", 9},
 	{"POST", "/api/v1/queues", "{\"queue_name\":\"rest\",\"password\":\"other\"}", 409, DETAIL, 0},
