@@ -1107,7 +1107,9 @@ api_handle(struct rest *rest, const struct request *req, struct now now, struct 
 
 		raw = slash ? (struct str){slash, raw.n - (size_t)(slash - raw.p)} : (struct str){"/", 1};
 	}
-	if (http_unescape(&path, raw, false) < 0 || (path.len && memchr(path.p, 0, path.len)))
+	if (raw.p[0] != '/' && !str_is(raw, "*"))   /* CONNECT's form, of proxies */
+		refuse(&a, 400, "the target is no path");
+	else if (http_unescape(&path, raw, false) < 0 || (path.len && memchr(path.p, 0, path.len)))
 		refuse(&a, 404, "Not Found");
 	else
 		r = route_of(&a, (struct str){path.p, path.len});

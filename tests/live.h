@@ -233,29 +233,4 @@ live_call(struct reply *r, const char *method, const char *path, const char *aut
 	buf_free(&b);
 }
 
-/* Whether text is pattern, in which * stands for anything. */
-static bool
-glob(const char *pattern, const char *text)
-{
-	const char *star = NULL, *back = NULL;
-
-	while (*text) {
-		if (*pattern == '*') {
-			star = ++pattern;
-			back = text;
-		} else if (*pattern == *text) {
-			pattern++;
-			text++;
-		} else if (star) {
-			pattern = star;
-			text = ++back;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return !*pattern;
-}
-
 #endif

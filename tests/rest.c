@@ -35,6 +35,7 @@ static const struct row rows[] = {
 	{"GET", "/health/full", NULL, 200, "{\"status\":\"healthy\",\"database\":\"connected\"}", 0},
 	{"GET", "/api/v1/polling", NULL, 200, "{\"prev_polling\":*,\"next_eta\":*,\"polling_interval\":30.0}", 0},
 	{"GET", "/nowhere", NULL, 404, "{\"detail\":\"Not Found\"}", 0},
+	{"CONNECT", "a:1", NULL, 400, DETAIL, 0},
 	{"DELETE", "/health", NULL, 405, "{\"detail\":\"Method Not Allowed\"}", 0},
 	{"GET", "/health/", NULL, 307, "", 0},
 	{"HEAD", "/health", NULL, 200, "", 0},
@@ -130,6 +131,31 @@ static const struct row rows[] = {
 	{"GET", "", NULL, 401, "{\"detail\":\"Invalid credentials\"}", 0},
 };
 
+/* Whether text is pattern, in which * stands for anything. */
+static bool
+glob(const char *pattern, const char *text)
+{
+	const char *star = NULL, *back = NULL;
+
+	while (*text) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			back = text;
+		} else if (*pattern == *text) {
+			pattern++;
+			text++;
+		} else if (star) {
+			pattern = star;
+			text = ++back;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
 /* The text with what was kept put in. */
 static char *
 filled(const char *text)
@@ -169,7 +195,7 @@ test_rows(void)
 {
 	for (size_t i = 0; i < LEN(rows); i++) {
 		const struct row *w = rows + i;
-		bool bare = w->path[0] == '/' && (!strncmp(w->path, "/api", 4) || !strncmp(w->path, "/health", 7) || !strcmp(w->path, "/nowhere") || !w->path[1]);
+		bool bare = w->path[0] == 'a' || (w->path[0] == '/' && (!strncmp(w->path, "/api", 4) || !strncmp(w->path, "/health", 7) || !strcmp(w->path, "/nowhere") || !w->path[1]));
 		char *path = filled(w->path), *body = w->body ? filled(w->body) : NULL, *pattern = filled(w->pattern), *got;
 		char *full = xprintf("%s%s", bare ? "" : "/api/v1/queues/me", path);
 		struct reply r;

@@ -66,6 +66,14 @@ if [ -z "$PURE" ]; then
 		count "$(basename "$f")" $?
 	done
 fi
+if [ -n "$corpora" ] && [ -z "$PURE" ]; then
+	if command -v python3 >/dev/null; then
+		CORPORA=$corpora sh tests/ref/replay.sh "$LABTASKER" >"$BIN/out" 2>&1
+		count replay $?
+	else
+		echo "SKIPPED: no python3: the recorded exchanges of the API were not replayed" >&2
+	fi
+fi
 if [ -n "$1" ]; then
 	BIN=$BIN sh tests/order.sh >"$BIN/out" 2>&1
 	count order $?
