@@ -11,6 +11,7 @@
 
 enum {
 	ANSWER = 10, BEAT = 5,       /* seconds for a try, without a byte moving */
+	STREAM = 60,                 /* likewise, where a ping comes every 15 */
 	PERSON = 30, HEALTH = 10     /* seconds for a call whose caller names no deadline */
 };
 
@@ -35,6 +36,8 @@ static const struct call_row rows[API_COUNT] = {
 	[API_WORKER_GET] = {"GET", ME "/workers/*", CALL_READ, ANSWER, PERSON, NULL},
 	[API_WORKER_STATUS] = {"POST", ME "/workers/*/status", CALL_SAME, ANSWER, PERSON, NULL},
 	[API_WORKER_DELETE] = {"DELETE", ME "/workers/*", CALL_GONE, ANSWER, PERSON, NULL},
+	[API_STATS] = {"GET", ME "/stats", CALL_READ, ANSWER, PERSON, NULL},
+	[API_EVENTS] = {"GET", ME "/events", CALL_READ, STREAM, PERSON, NULL},
 #undef ME
 };
 
@@ -89,6 +92,8 @@ call_put(struct buf *b, const struct call *k, const char *prefix, struct str hea
 		buf_printf(b, "Idempotency-Key: %s\r\n", k->key);
 	if (ours && k->run[0])
 		buf_printf(b, "Labtasker-Run: %s\r\n", k->run);
+	if (ours && k->last[0])
+		buf_printf(b, "Last-Event-ID: %s\r\n", k->last);
 	if (k->body.len || r->method[0] == 'P')
 		buf_printf(b, "Content-Length: %lu\r\n", (unsigned long)k->body.len);
 	buf_adds(b, "\r\n");

@@ -249,6 +249,8 @@ again(const struct client *c, struct call *k, int64_t now)
 	bool fault = k->status == 500 || k->status == 502 || k->status == 504;
 	int64_t wait, least = c->retry_after * SECOND;
 
+	if (k->sink && k->status >= 200 && k->status < 300)   /* the server ended the stream: on where it stopped */
+		return now + pause_after(k->tries);
 	if (k->status == 409 && k->api == API_FETCH && c->ours && k->tries > 1) {
 		sys_uuid(k->key);   /* the run that this key got has ended meanwhile */
 		return now;
@@ -356,6 +358,21 @@ broken(struct client *c, int64_t now, const struct err *e)
 	lost(c, now, e->msg);
 }
 
+/* After a head: whether what follows is a stream for its call. */
+static void
+begin_stream(struct client *c, int64_t now)
+{
+	struct call *k = c->sent.head;
+
+	if (!k->sink || c->wire.http.status < 200 || c->wire.http.status > 299)
+		return;
+	c->wire.stream = true;
+	c->fails = 0;
+	calm(c, now);
+	k->deadline = -1;
+	k->sink(k->arg, (struct str){0});
+}
+
 static void
 receive(struct client *c, int64_t now)
 {
@@ -369,6 +386,10 @@ receive(struct client *c, int64_t now)
 			wire_close(&c->wire);   /* an end, or an answer to nothing */
 		} else if (ev == WIRE_HEAD) {
 			read_head(c);
+			begin_stream(c, now);
+		} else if (ev == WIRE_DATA) {
+			if (c->sent.head->sink)   /* else it was cancelled */
+				c->sent.head->sink(c->sent.head->arg, c->wire.data);
 		} else if (ev == WIRE_ANSWER) {
 			answered(c, now);
 			if (!c->sent.head)
@@ -741,9 +762,12 @@ static int
 greet(struct client *c, bool auth, struct err *e)
 {
 	struct call *k = call_new(auth ? API_QUEUE_GET : API_HEALTH_FULL);
-	int rc = client_run(c, k);
-	const struct json *id = k->doc ? json_gets(k->doc->root, "queue_id") : NULL;
+	const struct json *id;
+	int rc;
 
+	k->deadline = c->opts.patience ? sys_mono() + c->opts.patience * SECOND : 0;
+	rc = client_run(c, k);
+	id = k->doc ? json_gets(k->doc->root, "queue_id") : NULL;
 	if (!rc && id && id->type == JSON_STR && id->len == 36)
 		memcpy(c->queue_id, id->s, 37);
 	if (rc && k->status == 401)

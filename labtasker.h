@@ -402,6 +402,8 @@ struct wire {              /* {0}: none */
 	struct buf out;        /* requests, to be added at its end */
 	struct http http;      /* the head of the answer; its texts live until the next wire_read */
 	struct buf body;
+	bool stream;           /* set after WIRE_HEAD: the body is not gathered but handed out as it comes, in data */
+	struct str data;       /* until the next wire_read */
 	/* private */
 	struct buf in;
 	size_t off, used;
@@ -409,6 +411,7 @@ struct wire {              /* {0}: none */
 enum wire_event {
 	WIRE_WAIT,             /* for more bytes */
 	WIRE_HEAD,             /* a head is complete */
+	WIRE_DATA,             /* some of a stream */
 	WIRE_ANSWER,           /* http and body are an answer, until the next wire_read */
 	WIRE_ENDED,            /* closed between answers; err says so */
 	WIRE_LOST              /* broken; err.code 413: an answer too large to repeat */
@@ -430,6 +433,7 @@ enum api {                 /* one row each of the table in call.c: method, path,
 	API_QUEUE_CREATE, API_QUEUE_GET, API_QUEUE_UPDATE, API_QUEUE_DELETE,
 	API_SUBMIT, API_TASK_SEARCH, API_FETCH, API_STATUS, API_HEARTBEAT, API_TASK_GET, API_TASK_UPDATE, API_TASK_DELETE,
 	API_WORKER_CREATE, API_WORKER_SEARCH, API_WORKER_GET, API_WORKER_STATUS, API_WORKER_DELETE,
+	API_EVENTS, API_STATS,
 	API_COUNT
 };
 struct call {
@@ -441,6 +445,11 @@ struct call {
 	char key[40];          /* Idempotency-Key; "" none.  submit and fetch: made by client_send when empty and the server is ours */
 	char run[40];          /* Labtasker-Run; "" none; sent to our servers only */
 	int64_t deadline;      /* mono: give up; 0: by the class of the call (30 s for a person's command); -1: never */
+	/* A stream: its bytes go here as they come, p NULL at the beginning of each; it ends only by a refusal, and is begun anew where it
+	 * breaks.  deadline is for its first beginning. */
+	void (*sink)(void *arg, struct str data);
+	void *arg;
+	char last[100];        /* Last-Event-ID, kept by the sink; "" none; sent to our servers only */
 	/* set by the client */
 	bool done;
 	int status;            /* 0: never answered */
@@ -488,6 +497,7 @@ struct client_opts {
 	struct conf *conf;
 	bool create;           /* this command may make .labtasker/ and its queue (OURS 2) */
 	bool quiet;            /* no lines about trouble */
+	int patience;          /* seconds for the first answer; 0: 30 */
 	/* Upward, from main: begins starting a server for the store in dir; returns a pipe that says one byte when it listens and
 	 * ends without one when it failed; -1 with err. */
 	int (*start)(const char *dir, struct err *e);

@@ -131,8 +131,13 @@ parse(struct wire *w, struct err *e)
 		switch (ev) {
 		case HTTP_HEADERS:
 			buf_clear(&w->body);
+			w->stream = false;
 			return WIRE_HEAD;
 		case HTTP_DATA:
+			if (w->stream) {
+				w->data = data;
+				return WIRE_DATA;
+			}
 			buf_add(&w->body, data.p, data.n);
 			break;
 		case HTTP_END:

@@ -187,11 +187,14 @@ static void
 keep_head(struct buf *b, const struct http *h)
 {
 	const struct str *key = http_get(h, "Idempotency-Key"), *run = http_get(h, "Labtasker-Run");
+	const struct str *last = http_get(h, "Last-Event-ID");
 
 	buf_clear(b);
 	buf_printf(b, "%.*s %.*s", (int)h->method.n, h->method.p, (int)h->target.n, h->target.p);
 	if (key)
 		buf_printf(b, " key=%.*s", (int)key->n, key->p);
+	if (last)
+		buf_printf(b, " last=%.*s", (int)last->n, last->p);
 	if (run)
 		buf_printf(b, " run=%.*s", (int)run->n, run->p);
 }
@@ -1097,6 +1100,47 @@ many_starters(void)
 	free(said());
 }
 
+/* What a stream brings, with a | where each begins; what has come is its last id. */
+static struct buf streamed;
+
+static void
+gather(void *arg, struct str s)
+{
+	struct call *k = arg;
+
+	buf_adds(&streamed, s.p ? "" : "|");
+	buf_add(&streamed, s.p, s.n);
+	k->last[0] = 0;
+	strncat(k->last, streamed.p, sizeof k->last - 1);
+}
+
+#define CHUNKED "HTTP/1.1 200 OK\r\nLabtasker-Version: 9\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* Broken within a chunk and between chunks, ended, refused for a moment: begun anew each time, from the last id on. */
+static void
+stream(void)
+{
+	static const struct step script[] = {
+		OK, {RAW, 0, NULL, CHUNKED "2\r\nab\r\n9\r\nc"}, {RAW, 0, NULL, CHUNKED "1\r\nd\r\n"}, {RAW, 0, NULL, CHUNKED "0\r\n\r\n"},
+		{ANSWER_IT, 503, NULL, NULL}, {RAW, 0, NULL, "HTTP/1.1 200 OK\r\n\r\nto the end"}, {ANSWER_IT, 401, NULL, DETAIL("no more")},
+		{END, 0, NULL, NULL}
+	};
+	struct stage st;
+	struct call *k = call_new(API_EVENTS);
+
+	open_stage(&st, true, script);
+	k->sink = gather;
+	k->arg = k;
+	k->deadline = fake_mono() + SECOND;
+	expect(client_run(st.c, k) < 0 && k->status == 401 && !k->unknown, "stream: ends only by a refusal: %d %s", k->status, k->err.msg);
+	expect(streamed.p && !strcmp(streamed.p, "|abc|d||to the end"), "stream: what came: %s", streamed.p ? streamed.p : "nothing");
+	buf_free(&streamed);
+	expect_notes("stream", Q "1 GET ~/events\n2 GET ~/events last=|abc\n3 GET ~/events last=|abc|d\n4 GET ~/events last=|abc|d|\n"
+	    "4 GET ~/events last=|abc|d|\n5 GET ~/events\n");
+	call_free(k);
+	close_stage(&st);
+}
+
 static void
 remove_root(void)
 {
@@ -1127,6 +1171,7 @@ main(void)
 	server_away();
 	open_fails();
 	notifications();
+	stream();
 	local_queue();
 	many_starters();
 	remove_root();
