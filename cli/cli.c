@@ -26,6 +26,21 @@ static const struct command commands[] = {
 	    "labtasker task requeue -s failed", task_state_opts, 0, -1, false, cmd_task_requeue},
 	{"task delete", NULL, "[ID...]", "Deletes tasks.",
 	    "labtasker task ls -s cancelled -q | labtasker task delete -y", task_delete_opts, 0, -1, false, cmd_task_delete},
+	{"status", NULL, NULL, "Shows how far the queue is: counts, what runs, how fast, and until when.",
+	    "labtasker status", status_opts, 0, 0, false, cmd_status},
+	{"wait", NULL, "[ID...|-]", "Waits until tasks have ended: 0 all succeeded, 1 some did not, 124 time is up.",
+	    "labtasker task submit -- --a 1 | labtasker wait --timeout 0.1 - || echo still at it", wait_opts, 0, -1, false, cmd_wait},
+	{"logs", NULL, "[ID...]", "Shows what a task's last run printed, or the last run of all, from the run directories here.",
+	    "labtasker logs --failed", logs_opts, 0, -1, false, cmd_logs},
+	{"explain", NULL, "[ID] [-- CMD...]", "Says why a task, or any, is not being fetched, by a loop with this command and filter.",
+	    "labtasker explain -- echo '%(prompt)' '%(guidance_scale)'", explain_opts, 0, 1, false, cmd_explain},
+	{"event listen", NULL, NULL, "Prints what happens in the queue as it happens: each change of a task's or worker's state.",
+	    "labtasker event listen --compact", event_listen_opts, 0, 0, false, cmd_event_listen},
+	{"task info", NULL, NULL, "Prints the task that this job runs; for commands that a loop runs.",
+	    "labtasker task info --json", task_info_opts, 0, 0, true, cmd_task_info},
+	{"finish", NULL, NULL, "Says how this job went, whatever its exit status will be; for commands that a loop runs.",
+	    "labtasker finish --summary '{\"loss\": 0.1}'",
+	    finish_opts, 0, 0, true, cmd_finish},
 	{"worker create", NULL, NULL, "Makes a worker, for loops that are told --worker-id.",
 	    "labtasker worker create --name gpu-1 --metadata '{\"gpu\": \"a100\"}'", worker_create_opts, 0, 0, false, cmd_worker_create},
 	{"worker ls", NULL, NULL, "Lists workers.",
@@ -44,6 +59,10 @@ static const struct command commands[] = {
 	    "labtasker queue update --metadata '{\"owner\": \"me\"}'", queue_update_opts, 0, 0, false, cmd_queue_update},
 	{"queue delete", NULL, NULL, "Deletes the queue.",
 	    "labtasker queue delete --cascade -y", queue_delete_opts, 0, 0, false, cmd_queue_delete},
+	{"queue dump", NULL, NULL, "Prints the whole queue as JSON Lines, for queue load.",
+	    "labtasker queue dump >queue.jsonl", queue_dump_opts, 0, 0, false, cmd_queue_dump},
+	{"queue load", NULL, "[FILE|-]", "Loads what queue dump printed, of either server, into this queue.",
+	    "labtasker queue dump | labtasker queue load", queue_load_opts, 0, 1, false, cmd_queue_load},
 	{"init", NULL, NULL, "Makes client.toml: which server, which queue.  Asks at a terminal.",
 	    "labtasker init --local --force", init_opts, 0, 0, true, cmd_init},
 	{"config", NULL, "[KEY=VALUE...]", "Changes client.toml in an editor, or sets values.",
@@ -52,6 +71,8 @@ static const struct command commands[] = {
 	    "labtasker health", health_opts, 0, 0, false, cmd_health},
 	{"serve", NULL, NULL, "Runs the server until it gets SIGTERM.",
 	    "labtasker serve --host 0.0.0.0 --store /srv/labtasker", serve_cmd_opts, 0, 0, false, cmd_serve},
+	{"completion", NULL, "bash|zsh", "Prints a script that teaches the shell to complete labtasker's words.",
+	    "eval \"$(labtasker completion bash)\"", completion_opts, 1, 1, true, cmd_completion},
 };
 
 /* Whether c stands in the group of that name: "task" of "task ls". */
@@ -157,6 +178,8 @@ run(struct context *x, const struct command *c, int argc, char **argv)
 	int rc;
 
 	x->cmd = c;
+	x->commands = commands;
+	x->ncommand = LEN(commands);
 	if (opt_parse(c, argc, argv, &a, &e) < 0) {
 		rc = ask_fail(x, &e);
 	} else if (a.help) {

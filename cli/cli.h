@@ -2,7 +2,8 @@
 /*
  * The command line's room: tables of commands and options, what each command does, and how results are shown.
  *
- * Order of use: opt, out, tty, table, literal, ask, select, edit, loopcmd, task, ls, update, delete, worker, queue, init, serve, cli.
+ * Order of use: opt, out, tty, table, literal, ask, select, edit, loopcmd, task, ls, update, delete, worker, queue, init, serve,
+ * finish, event, status, wait, logs, explain, dump, completion, cli.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -43,7 +44,8 @@ struct command;
 struct context {
 	struct conf *conf;
 	int (*start)(const char *dir, struct err *e);    /* for client_opts */
-	const struct command *cmd;
+	const struct command *cmd, *commands;            /* this one; the table */
+	size_t ncommand;
 	bool as_server;            /* called by the name labtasker-server */
 	char **argv;
 };
@@ -63,6 +65,8 @@ struct command {
 int opt_parse(const struct command *c, int argc, char **argv, struct args *a, struct err *e);
 void opt_free(struct args *a);
 void opt_help(struct buf *b, const struct command *c, const char *prog);
+/* The next spelling of names, which moves on; false at the end. */
+bool opt_name(const char **names, struct str *name);
 int opt_distance(struct str a, struct str b);               /* letters to change, for "did you mean"; 99: far apart */
 
 /* ---- out.c: values as YAML, JSON lines ---------------------------------------------------------------------------------- */
@@ -239,6 +243,26 @@ int cmd_health(struct context *x, struct args *a);
 extern const struct opt health_opts[];
 int cmd_serve(struct context *x, struct args *a);           /* serve.c */
 extern const struct opt serve_cmd_opts[];
+int cmd_finish(struct context *x, struct args *a);          /* finish.c */
+extern const struct opt finish_opts[];
+int cmd_task_info(struct context *x, struct args *a);
+extern const struct opt task_info_opts[];
+int cmd_event_listen(struct context *x, struct args *a);     /* event.c */
+extern const struct opt event_listen_opts[];
+int cmd_wait(struct context *x, struct args *a);            /* wait.c */
+extern const struct opt wait_opts[];
+int cmd_status(struct context *x, struct args *a);          /* status.c */
+extern const struct opt status_opts[];
+int cmd_logs(struct context *x, struct args *a);            /* logs.c */
+extern const struct opt logs_opts[];
+int cmd_explain(struct context *x, struct args *a);         /* explain.c */
+extern const struct opt explain_opts[];
+int cmd_queue_dump(struct context *x, struct args *a);      /* dump.c */
+extern const struct opt queue_dump_opts[];
+int cmd_queue_load(struct context *x, struct args *a);
+extern const struct opt queue_load_opts[];
+int cmd_completion(struct context *x, struct args *a);      /* completion.c */
+extern const struct opt completion_opts[];
 
 /* ---- cli.c: the table of commands --------------------------------------------------------------------------------------- */
 

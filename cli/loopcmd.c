@@ -32,23 +32,6 @@ const struct opt loop_opts[] = {
 	[END] = {0}
 };
 
-/* The whole of a stream, at most SCRIPT_MAX. */
-static int
-read_all(int fd, struct buf *b, struct err *e)
-{
-	ssize_t n;
-
-	do {
-		buf_reserve(b, 64 << 10);
-		n = sys_read(fd, b->p + b->len, 64 << 10);
-		b->len += n > 0 ? (size_t)n : 0;
-	} while (n > 0 && b->len <= SCRIPT_MAX);
-	b->p[b->len] = 0;
-	if (n < 0)
-		return err_set(e, EXIT_USAGE, "standard input cannot be read");
-	return n > 0 ? err_set(e, EXIT_USAGE, "standard input is longer than 16 MiB") : 0;
-}
-
 static int
 check_text(const struct buf *b, const char *from, struct err *e)
 {
@@ -92,7 +75,7 @@ find_command(const struct args *a, struct words *o, struct buf *b, struct err *e
 	} else if (isatty(0) || a->val[STDIN].num) {
 		rc = err_set(e, EXIT_USAGE, "no command: write labtasker loop -- CMD..., -c TEXT or --script-path FILE");
 	} else {
-		rc = read_all(0, b, e) < 0 ? -1 : check_text(b, "standard input", e);
+		rc = ask_stdin(b, SCRIPT_MAX, e) < 0 ? -1 : check_text(b, "standard input", e);
 	}
 	o->text = b->p;
 	return rc;

@@ -29,6 +29,12 @@ next_word(const char **p, char sep, struct str *word)
 	return true;
 }
 
+bool
+opt_name(const char **names, struct str *name)
+{
+	return next_word(names, ' ', name);
+}
+
 /* Whether a spelling of the table is what was given; --no-x of "--[no-]x" sets *off. */
 static bool
 spelt(struct str name, struct str given, bool *off)
