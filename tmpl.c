@@ -8,6 +8,9 @@
  * be had (comments, backquotes, here-documents, $'...', arithmetic and the like, and from any place on where these shells read the
  * text differently: "doubt") only values that need no quoting are let in.  The lexer accepts no language: what is wrong in the
  * text is for the shell to say.
+ *
+ * bash expands braces before all else, and takes every " of a word for the end or the beginning of a quoted part, the inner ones of
+ * "${x:-"{a,b}"}" too.  What it so takes for unquoted is "turned" here: there a value hides what would make a brace or a quote.
  */
 #include "labtasker.h"
 
@@ -30,14 +33,19 @@ enum how {
 enum {
 	FORCE_ALWAYS = 1,    /* %(x)>file: 2 would name a descriptor; %(x)(: @ would begin a pattern */
 	FORCE_COMMAND = 2,   /* where a command's name stands: an assignment, a reserved word */
-	FORCE_BRACES = 4     /* in {...}: a comma or dots */
+	FORCE_BRACES = 4,    /* in {...}: a comma or dots */
+	AFTER_NAME = 8       /* $x%(y): it would go on with the name, or in zsh be a subscript or a modifier */
 };
 
 struct hole {
 	size_t pos, end;     /* in the text, from % to behind ) */
 	size_t name;         /* in tmpl.name */
 	unsigned char how, force;
+	bool turned;         /* DOUBLE, NESTED: bash's braces take it for unquoted */
+	bool evaluated;      /* PLAIN: no variable would help */
+	bool composed;       /* with operators: only a part of its word */
 	const char *why;     /* PLAIN, NAME: where it stands */
+	const char *operators;   /* not NULL: what it must not be, for the command would evaluate other arguments */
 	struct str delim;    /* not empty: the value must be no part of this, or it could end a here-document */
 };
 
@@ -71,7 +79,9 @@ struct frame {
 	bool subscript;       /* which may be that of an array: a[ */
 	bool assign;          /* and it began as an assignment */
 	bool redirect;        /* the next word is the target of < or > */
+	bool descriptor;      /* of <& or >&, which bash expands twice */
 	bool condition;       /* between [[ and ]] */
+	const char *torn;     /* from here on bash's braces may see this word quoted where it is not, and the other way round */
 	size_t start;
 	size_t first;         /* the first hole of this simple command */
 	const struct evaluator *eval;
@@ -105,18 +115,29 @@ struct lexer {
 /* Commands that take arguments for shell text or arithmetic, in which a subscript can run something. */
 struct evaluator {
 	const char *name;
-	enum { EVAL, DECLARE, WHEN } kind;
-	const char *when;     /* WHEN: only with one of these words */
+	enum { EVAL, DECLARE, TEST, OPTION, FORMAT, PREFIX } kind;
+	const char *when;     /* TEST: only with one of these words; OPTION: with one of these letters */
 };
-#define TEST_OPERATORS " -eq -ne -lt -le -gt -ge -v -a -o "
+#define TEST_OPERATORS " -eq -ne -lt -le -gt -ge -v -a -o -t "
 static const struct evaluator evaluators[] = {
 	{"eval", EVAL, NULL}, {"let", EVAL, NULL}, {"trap", EVAL, NULL}, {"alias", EVAL, NULL}, {"unset", EVAL, NULL},
 	{"read", EVAL, NULL}, {"getopts", EVAL, NULL}, {"shift", EVAL, NULL}, {"ulimit", EVAL, NULL}, {"repeat", EVAL, NULL},
-	{"integer", EVAL, NULL}, {"float", EVAL, NULL}, {"nameref", EVAL, NULL},
+	{"integer", EVAL, NULL}, {"float", EVAL, NULL}, {"nameref", EVAL, NULL}, {"private", EVAL, NULL}, {"exit", EVAL, NULL},
+	{"return", EVAL, NULL}, {"break", EVAL, NULL}, {"continue", EVAL, NULL}, {"logout", EVAL, NULL}, {"bye", EVAL, NULL},
+	{"compgen", EVAL, NULL}, {"complete", EVAL, NULL}, {"mapfile", EVAL, NULL}, {"readarray", EVAL, NULL}, {"bind", EVAL, NULL},
+	{"getln", EVAL, NULL}, {"vared", EVAL, NULL}, {"zparseopts", EVAL, NULL}, {"zstyle", EVAL, NULL}, {"fc", EVAL, NULL},
 	{"export", DECLARE, NULL}, {"readonly", DECLARE, NULL}, {"local", DECLARE, NULL},
 	{"typeset", DECLARE, NULL}, {"declare", DECLARE, NULL},
-	{"[", WHEN, TEST_OPERATORS}, {"test", WHEN, TEST_OPERATORS}, {"printf", WHEN, " -v "},
+	{"[", TEST, TEST_OPERATORS}, {"test", TEST, TEST_OPERATORS},
+	{"print", OPTION, "AfvuC"}, {"set", OPTION, "A"}, {"wait", OPTION, "p"}, {"printf", FORMAT, NULL},
+	{"command", PREFIX, NULL}, {"builtin", PREFIX, NULL}, {"exec", PREFIX, NULL}, {"noglob", PREFIX, NULL},
+	{"nocorrect", PREFIX, NULL},
 };
+
+/* Variables whose values some of the shells evaluate as arithmetic. */
+static const char integers[] = " BASHPID COLUMNS EGID ERRNO EUID FUNCNEST GID HISTCMD HISTSIZE KEYTIMEOUT KSHEGID KSHGID KSHUID LINENO "
+	"LINES LISTMAX MAILCHECK OPTIND PGRP PIPESTATUS PPID RANDOM SAVEHIST SECONDS SHLVL SRANDOM TMOUT TRY_BLOCK_ERROR "
+	"TRY_BLOCK_INTERRUPT UID USER_ID ";
 
 static const struct {
 	const char *word;
@@ -124,7 +145,7 @@ static const struct {
 } reserved[] = {
 	{"if", COMMAND}, {"then", COMMAND}, {"elif", COMMAND}, {"else", COMMAND}, {"fi", COMMAND}, {"while", COMMAND},
 	{"until", COMMAND}, {"do", COMMAND}, {"done", COMMAND}, {"{", COMMAND}, {"}", COMMAND}, {"!", COMMAND}, {"time", COMMAND},
-	{"coproc", COMMAND}, {"command", COMMAND}, {"builtin", COMMAND}, {"exec", COMMAND}, {"noglob", COMMAND},
+	{"coproc", COMMAND},
 	{"case", CASE_WORD}, {"for", FOR_NAME}, {"foreach", FOR_NAME}, {"select", FOR_NAME}, {"function", FUNCTION},
 	{"esac", COMMAND}, {"in", COMMAND}, {"end", COMMAND}, {"repeat", ARGUMENT}, {"[[", ARGUMENT},
 };
@@ -196,6 +217,7 @@ begin_word(struct lexer *x, bool literal)
 	if (!f->word) {
 		f->word = f->literal = true;
 		f->brace = f->bracket = f->subscript = f->assign = false;
+		f->torn = NULL;
 		f->start = x->pos;
 	}
 	f->literal &= literal;
@@ -207,7 +229,7 @@ new_command(struct lexer *x, struct frame *f)
 {
 	f->eval = NULL;
 	f->command = NULL;
-	f->redirect = false;
+	f->redirect = f->descriptor = false;
 	f->first = x->t->nhole;
 }
 
@@ -222,6 +244,7 @@ command_plain(struct lexer *x, struct frame *f, const char *why)
 		if (h->how != NAME) {
 			h->how = PLAIN;
 			h->why = why;
+			h->evaluated = true;
 		}
 	}
 }
@@ -235,18 +258,44 @@ listed(const char *list, struct str w)
 	return false;
 }
 
-static void
-command_word(struct lexer *x, struct frame *f, struct str w)
+/* The word w without its quotes, in b; empty when it is too long for a name or depends on anything. */
+static struct str
+unquoted(struct str w, char b[16])
 {
+	size_t n = 0;
+
+	for (size_t i = 0; i < w.n; i++) {
+		if (strchr("'\"\\", w.p[i]))
+			continue;
+		if (n == 16 || strchr("$`", w.p[i]) || (w.p[i] == '%' && i + 1 < w.n && w.p[i + 1] == '('))
+			return (struct str){b, 0};
+		b[n++] = w.p[i];
+	}
+	return (struct str){b, n};
+}
+
+static const char number[] = "what some shells evaluate as arithmetic";
+
+/* word: as it stands there; w: the same when it is literal. */
+static void
+command_word(struct lexer *x, struct frame *f, struct str word, struct str w)
+{
+	char b[16];
+	struct str name = unquoted(word, b);
+
+	if (name.n && name.p[0] == '-')
+		return;   /* an option of command or time; zsh's - */
 	f->expect = ARGUMENT;
 	for (size_t i = 0; i < LEN(evaluators); i++) {
-		if (str_is(w, evaluators[i].name)) {
+		if (str_is(name, evaluators[i].name)) {
 			f->eval = &evaluators[i];
 			if (f->eval->kind == EVAL)
 				f->command = "an argument that the command evaluates";
+			if (f->eval->kind == PREFIX)
+				f->expect = COMMAND;
 		}
 	}
-	if (str_is(w, "integer") || str_is(w, "float") || str_is(w, "nameref"))
+	if (str_is(name, "integer") || str_is(name, "float") || str_is(name, "nameref"))
 		doubt(x, "text behind a declaration of integers or references");
 	if (str_is(w, "[["))
 		f->condition = true;
@@ -259,37 +308,68 @@ command_word(struct lexer *x, struct frame *f, struct str w)
 	}
 }
 
-static void
-argument_word(struct lexer *x, struct frame *f, struct str w)
+static bool
+has_option(struct str w, const char *letters)
 {
+	if (w.n < 2 || (w.p[0] != '-' && w.p[0] != '+'))
+		return false;
+	for (size_t i = 1; i < w.n; i++)
+		if (strchr(letters, w.p[i]))
+			return true;
+	return false;
+}
+
+/* A format of printf that is not known, or takes anything but %s, %b and %q. */
+static bool
+converts(struct str w)
+{
+	for (size_t i = 0; i < w.n; i++) {
+		if (w.p[i] == '$' || w.p[i] == '`')
+			return true;
+		if (w.p[i] != '%')
+			continue;
+		for (i++; i < w.n && strchr("-+ #.0123456789", w.p[i]);)
+			i++;
+		if (i < w.n && !strchr("%sbq'\"", w.p[i]))
+			return true;
+	}
+	return false;
+}
+
+static void
+argument_word(struct lexer *x, struct frame *f, struct str word, struct str w)
+{
+	const struct evaluator *eval = f->eval;
+	char b[16];
+	struct str arg = unquoted(word, b);
+
 	if (str_is(w, "]]"))
 		f->condition = false;
-	if (!f->eval || !w.n)
+	if (!eval)
 		return;
-	if (f->eval->kind == WHEN && listed(f->eval->when, w))
-		command_plain(x, f, "a test or assignment that some shells evaluate as arithmetic");
-	if (f->eval->kind == DECLARE && w.p[0] == '-')
-		for (size_t i = 1; i < w.n; i++)
-			if (strchr("inEF", w.p[i]))
-				doubt(x, "text behind a declaration of integers or references");
+	if (eval->kind == DECLARE && has_option(arg, "inEF"))
+		doubt(x, "text behind a declaration of integers or references");
+	if ((eval->kind == TEST && listed(eval->when, arg)) || (eval->kind == OPTION && has_option(arg, eval->when)) ||
+	    (eval->kind == FORMAT && (has_option(arg, "v") || converts(word))))
+		command_plain(x, f, number);
+	if (eval->kind == FORMAT ? !has_option(arg, "v") && !str_is(arg, "--") : eval->kind == OPTION && str_is(arg, "--"))
+		f->eval = NULL;   /* that was the format; here the options end */
 }
 
 static void
 end_word(struct lexer *x)
 {
 	struct frame *f = top(x);
-	struct str w = {x->p + f->start, 0};
+	struct str word = {x->p + f->start, x->pos - f->start}, w = {word.p, f->literal ? word.n : 0};
 
 	if (!f->word)
 		return;
 	f->word = false;
-	if (f->literal)
-		w.n = x->pos - f->start;
 	if (f->subscript)
 		doubt(x, "text behind a [ left open");
 	f->bracket = f->subscript = f->brace = false;
 	if (f->redirect) {
-		f->redirect = false;
+		f->redirect = f->descriptor = false;
 		return;
 	}
 	if (w.n && strchr("<>", peek(x, 0)) && peek(x, 0) && strspn(w.p, "0123456789") == w.n)
@@ -297,10 +377,10 @@ end_word(struct lexer *x)
 	switch (f->expect) {
 	case COMMAND:
 		if (!f->assign)
-			command_word(x, f, w);
+			command_word(x, f, word, w);
 		break;
 	case ARGUMENT:
-		argument_word(x, f, w);
+		argument_word(x, f, word, w);
 		break;
 	case CASE_WORD:
 		f->expect = CASE_IN;
@@ -321,6 +401,8 @@ end_word(struct lexer *x)
 	case PATTERN:
 		break;
 	case FOR_NAME:
+		if (listed(integers, w))
+			f->command = number;
 		f->expect = FOR_IN;
 		break;
 	case FOR_IN:
@@ -505,6 +587,41 @@ in_double(const struct frame *f)
 	return f->kind == BRACE ? f->quoted : !is_list(f);
 }
 
+/* Behind an even number of " in this word. */
+static bool
+turned(const struct lexer *x)
+{
+	size_t n = 0;
+
+	for (size_t i = x->depth; i-- && !is_list(&x->stack[i]);)
+		n += x->stack[i].kind == DQUOTE;
+	return n && n % 2 == 0;
+}
+
+static struct frame *
+list_around(struct lexer *x)
+{
+	size_t i = x->depth - 1;
+
+	while (i && !is_list(&x->stack[i]))
+		i--;
+	return &x->stack[i];
+}
+
+/* A character of the text itself within "...". */
+static void
+quoted_char(struct lexer *x)
+{
+	char c = peek(x, 0);
+
+	if ((c != '\'' && c != '{' && (c != '(' || !strchr("<>)", x->p[x->pos - 1]))) || !turned(x))
+		return;
+	if (c == '{')
+		list_around(x)->brace = true;
+	else
+		list_around(x)->torn = "a word with a ' or ( in quotes within quotes";
+}
+
 static void
 dollar(struct lexer *x)
 {
@@ -636,6 +753,7 @@ redirection(struct lexer *x)
 	}
 	x->pos += c == '<' && next == '<' ? 3 : next && strchr("<>&|!", next) ? 2 : 1;
 	f->redirect = true;
+	f->descriptor = next == '&';
 }
 
 /* ; & | and newline */
@@ -668,13 +786,25 @@ separator(struct lexer *x)
 }
 
 static void
+assigned(const struct lexer *x, struct frame *f)
+{
+	struct str name = {x->p + f->start, 0};
+
+	while (ident(name.p[name.n]))
+		name.n++;
+	f->assign = true;
+	if (listed(integers, name))
+		f->command = number;
+}
+
+static void
 word_char(struct lexer *x)
 {
 	struct frame *f = begin_word(x, true);
 	char c = peek(x, 0);
 
 	if (c == '=' && (f->expect == COMMAND || (f->eval && f->eval->kind == DECLARE)) && assignment(x, f))
-		f->assign = true;
+		assigned(x, f);
 	if (c == '[') {
 		f->subscript = f->expect == COMMAND && !f->assign && x->pos > f->start && assignment(x, f);
 		f->bracket = true;
@@ -738,6 +868,7 @@ step_dquote(struct lexer *x)
 {
 	if (expansion(x))
 		return;
+	quoted_char(x);
 	if (peek(x, 0) == '"')
 		x->depth--;
 	x->pos++;
@@ -799,6 +930,7 @@ step_brace(struct lexer *x)
 	} else if (expansion(x)) {
 		return;
 	} else {
+		quoted_char(x);
 		x->pos++;
 		if ((c == '\'' && f->quoted) || ((c == '"' || c == '\'') && (around == HERE || around == ARITH)) ||
 		    (!f->quoted && strchr("(){", c)))
@@ -847,10 +979,11 @@ static void (*const step[])(struct lexer *) = {
 
 /* ---- placeholders ---- */
 
-/* Why a value that stands here must be plain, or NULL. */
+/* Why a value that stands here must be plain, or NULL; *evaluated: it would not help to give it as "$v". */
 static const char *
-plain_why(const struct lexer *x)
+plain_why(const struct lexer *x, bool *evaluated)
 {
+	*evaluated = false;
 	if (x->doubt)
 		return x->doubt;
 	if (x->escaped == x->pos && x->pos)
@@ -858,16 +991,84 @@ plain_why(const struct lexer *x)
 	for (size_t i = 0; i < x->depth; i++) {
 		const struct frame *f = &x->stack[i];
 
+		*evaluated = f->command || f->bracket || f->condition || f->kind == ARITH || f->descriptor;
 		if (f->why || f->command)
 			return f->why ? f->why : f->command;
 		if (f->bracket)
 			return "[...]";
 		if (f->condition)
 			return "[[ ]]";
+		if (f->descriptor)
+			return "the target of <& or >&";
 		if (f->eval && f->eval->kind == DECLARE && !f->assign)
 			return "a declared name";
 	}
 	return NULL;
+}
+
+/* The text before goes on with a name when more of it follows: $x, $1, in zsh $x: too, or $ and a value. */
+static bool
+after_name(const struct lexer *x)
+{
+	const struct hole *h = x->t->nhole ? &x->t->hole[x->t->nhole - 1] : NULL;
+	size_t i = x->pos;
+
+	if (i && x->p[i - 1] == ':' && !x->doubt)
+		i--;
+	if (i > 1 && x->p[i - 2] == '$' && strchr("@*?!-#$0123456789", x->p[i - 1]))
+		return true;
+	while (i && ident(x->p[i - 1]))
+		i--;
+	return i && ((x->p[i - 1] == '$' && i < x->pos) || (h && h->how == NAME && h->end == i));
+}
+
+/* A { stands before in this line. */
+static bool
+behind_brace(const struct lexer *x)
+{
+	for (size_t i = x->pos; i && x->p[i - 1] != '\n'; i--)
+		if (x->p[i - 1] == '{' && (i < 2 || x->p[i - 2] != '$'))
+			return true;
+	return false;
+}
+
+/* The first character of the word before pos, without quotes and values; 0: there is none.  *values: but values. */
+static char
+word_begins(const struct lexer *x, const struct frame *f, bool *values)
+{
+	*values = false;
+	for (size_t i = f->word ? f->start : x->pos; i < x->pos; i++) {
+		if (hole_at(x, i)) {
+			*values = true;
+			while (x->p[i] != ')')
+				i++;
+		} else if (!strchr("'\"\\", x->p[i])) {
+			return x->p[i];
+		}
+	}
+	return 0;
+}
+
+/* The word goes on behind h. */
+static bool
+word_goes_on(const struct lexer *x, const struct hole *h)
+{
+	size_t i = h->end;
+
+	while (i < x->n && strchr("'\"", x->p[i]))
+		i++;
+	return i < x->n && !strchr(" \t\n;&|<>)", x->p[i]);
+}
+
+/* What the shell will see behind h. */
+static char
+next_char(const struct lexer *x, const struct hole *h)
+{
+	size_t i = h->end;
+
+	while (i + 1 < x->n && x->p[i] == '\\' && x->p[i + 1] == '\n')
+		i += 2;
+	return i < x->n ? x->p[i] : 0;
 }
 
 /* What the line around h might end, were the value right: the delimiter of the here-document, when all else in the line could be
@@ -895,39 +1096,76 @@ line_delim(const struct lexer *x, const struct hole *h)
 	return d;
 }
 
+/* Where a word without quotes might be something else: in a list of commands, backquotes, or who knows. */
+static unsigned char
+force(const struct lexer *x, const struct frame *f, const struct hole *h)
+{
+	bool list = is_list(f);
+	char next = next_char(x, h);
+	unsigned char set = after_name(x) ? AFTER_NAME : 0;
+
+	if (!list && f->kind != BACK && !x->doubt)
+		return set;
+	if (next == '<' || next == '>' || next == '(')
+		set |= FORCE_ALWAYS;
+	if (list && f->expect != ARGUMENT && !f->assign && !f->redirect)
+		set |= FORCE_COMMAND;
+	if ((list && f->brace) || ((h->why || x->doubt) && behind_brace(x)))
+		set |= FORCE_BRACES;
+	return set;
+}
+
+/* An argument of [, test and the like: its value must not turn out an operator, nor an option. */
+static void
+place_operator(struct lexer *x, struct hole *h)
+{
+	struct frame *f = list_around(x);
+	bool values;
+	char first = word_begins(x, f, &values);
+
+	if (x->doubt || !f->eval || f->command || (f->eval->kind != TEST && f->eval->kind != OPTION))
+		return;
+	if (first == '-') {
+		command_plain(x, f, number);
+	} else if (!first) {
+		h->operators = f->eval->kind == TEST ? f->eval->when : "";
+		h->composed = values || word_goes_on(x, h);
+	}
+}
+
 /* Decides how the value of h, at pos, is quoted. */
 static void
 place(struct lexer *x, struct hole *h)
 {
 	struct frame *f = begin_word(x, false);
-	char next = h->end < x->n ? x->p[h->end] : 0;
+	const char *torn = list_around(x)->torn;
 
+	place_operator(x, h);
 	h->how = PLAIN;
-	h->why = plain_why(x);
+	h->why = plain_why(x, &h->evaluated);
 	h->delim = line_delim(x, h);
+	h->force = force(x, f, h);
 	if (x->dollar == x->pos && x->pos && !x->doubt) {
 		h->how = NAME;
 		h->why = "text right after a $";
-		if (next == '[')
+		if (next_char(x, h) == '[')
 			doubt(x, "text behind a subscript");
 		return;
 	}
-	if (f->kind == BRACE && !f->named && !x->doubt) {
+	if ((f->kind == BRACE && !f->named) && !x->doubt) {
 		h->how = NAME;
 		h->why = "the name in ${...}";
+		return;
+	}
+	if (torn && !x->doubt) {
+		h->how = NAME;
+		h->why = torn;
 		return;
 	}
 	if (h->why)
 		return;
 	h->how = f->kind == QUOTE ? SINGLE : f->kind == DQUOTE ? DOUBLE : f->kind == BRACE && f->quoted ? NESTED : WORD;
-	if (!is_list(f))
-		return;
-	if (next == '<' || next == '>' || next == '(')
-		h->force |= FORCE_ALWAYS;
-	if (f->expect == COMMAND && !f->assign && !f->redirect)
-		h->force |= FORCE_COMMAND;
-	if (f->brace)
-		h->force |= FORCE_BRACES;
+	h->turned = (h->how == DOUBLE && turned(x)) || (h->how == NESTED && !turned(x));
 }
 
 static size_t
@@ -1073,7 +1311,8 @@ tmpl_name(const struct tmpl *t, size_t i)
 
 /* ---- values ---- */
 
-static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./-_";
+#define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+static const char name_chars[] = NAME_CHARS, safe[] = NAME_CHARS "@%+=:,./-";
 
 static bool
 only(struct str s, const char *set)
@@ -1109,13 +1348,20 @@ put_word(struct buf *out, struct str s)
 	buf_addc(out, '\'');
 }
 
+/* Where bash's braces take it for unquoted, what means something to them is put between two inner quoted parts; there is no such
+ * way to write a ', but in a command of its own. */
 static void
-put_double(struct buf *out, struct str s)
+put_double(struct buf *out, struct str s, bool turned)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] && strchr("\\\"$`", s.p[i]))
-			buf_addc(out, '\\');
-		buf_addc(out, s.p[i]);
+		if (strchr("\\\"$`", s.p[i]))
+			buf_printf(out, "\\%c", s.p[i]);
+		else if (turned && strchr(",.(", s.p[i]))
+			buf_printf(out, "\"%c\"", s.p[i]);
+		else if (turned && s.p[i] == '\'')
+			buf_adds(out, "$(echo \\')");
+		else
+			buf_addc(out, s.p[i]);
 	}
 }
 
@@ -1144,9 +1390,9 @@ tmpl_value(struct buf *out, const struct json *v)
 static bool
 forced(const struct hole *h, struct str s)
 {
-	if (h->force & FORCE_ALWAYS)
+	if (h->force & (FORCE_ALWAYS | AFTER_NAME))
 		return true;
-	if ((h->force & FORCE_BRACES) && (memchr(s.p, ',', s.n) || memchr(s.p, '.', s.n)))
+	if ((h->force & FORCE_BRACES) && (memchr(s.p, ',', s.n) || s.p[0] == '.' || s.p[s.n - 1] == '.' || strstr(s.p, "..")))
 		return true;
 	if (!(h->force & FORCE_COMMAND))
 		return false;
@@ -1165,12 +1411,25 @@ part_of(struct str whole, struct str s)
 	return false;
 }
 
+/* Where it must be plain, a value that begins with a letter would go on with the name before; one that begins with / would not. */
+static bool
+plain(const struct hole *h, struct str s)
+{
+	if (h->how == NAME)
+		return only(s, name_chars);
+	if (needs_quotes(s) || ((h->force & AFTER_NAME) && (ident(s.p[0]) || s.p[0] == ':')))
+		return false;
+	return !forced(&(struct hole){.force = h->force & (unsigned char)~AFTER_NAME}, s);
+}
+
 static int
 put_plain(const struct tmpl *t, const struct hole *h, struct str s, struct buf *out, struct err *e)
 {
 	const char *name = t->name[h->name];
 
-	if (h->how == NAME ? !only(s, safe) || strpbrk(s.p, "@%+=:,./-") != NULL : needs_quotes(s))
+	if (!plain(h, s) && h->evaluated)
+		return err_at(e, EXIT_REFUSED, h->pos, "%%(%.100s): its value would need quoting, which is not safe in %s", name, h->why);
+	if (!plain(h, s))
 		return err_at(e, EXIT_REFUSED, h->pos, "%%(%.100s): its value would need quoting, which is not safe in %s: assign it "
 		    "to a variable first (v=%%(%.60s)) and use \"$v\"", name, h->why, name);
 	if (h->delim.n && part_of(h->delim, s))
@@ -1179,9 +1438,23 @@ put_plain(const struct tmpl *t, const struct hole *h, struct str s, struct buf *
 	return 0;
 }
 
+/* The value is, or with what stands beside it may become, one of the command's operators or options. */
+static bool
+operates(const struct hole *h, struct str s)
+{
+	if (!h->operators)
+		return false;
+	if (!*h->operators)
+		return s.n && (s.p[0] == '-' || s.p[0] == '+');
+	return h->composed ? s.n && s.n <= 3 && s.p[0] == '-' : listed(h->operators, s);
+}
+
 static int
 put_value(const struct tmpl *t, const struct hole *h, struct str s, struct buf *out, struct err *e)
 {
+	if (operates(h, s))
+		return err_at(e, EXIT_REFUSED, h->pos, "%%(%.100s): its value is an operator of the command that it is an argument of",
+		    t->name[h->name]);
 	switch ((enum how)h->how) {
 	case RAW:
 		buf_add(out, s.p, s.n);
@@ -1196,11 +1469,12 @@ put_value(const struct tmpl *t, const struct hole *h, struct str s, struct buf *
 		put_quoted(out, s, "'\\''");
 		return 0;
 	case DOUBLE:
-		put_double(out, s);
+		buf_adds(out, h->force & AFTER_NAME ? "\"\"" : "");
+		put_double(out, s, h->turned);
 		return 0;
 	case NESTED:
 		buf_addc(out, '"');
-		put_double(out, s);
+		put_double(out, s, h->turned);
 		buf_addc(out, '"');
 		return 0;
 	case PLAIN:

@@ -278,8 +278,8 @@ static const struct expansion contexts[] = {
 	{"args \"$(args %(v) # it's )\n)\" %(v)", "<<@>><@>\n", 0}, {"args \\\n%(v) \\\n  '%(v)'", "<@><@>\n", 0},
 	{"args \"`args 'a b'`\" `args \"b\"` %(v)", "<<a b>><<b>><@>\n", 0}, {"args $((1 + (2))) %(v) \"$(((2)+1))%(v)\"", "<3><@><3@>\n", 0},
 	{"if args %(v); then args '%(v)'; fi; { args %(v); }; (args \"%(v)\")", "<@>\n<@>\n<@>\n<@>\n", 0},
-	{"f_() { args \"$@\" %(v); }; f_ %(v) \"%(v)\"", "<@><@><@>\n", 0}, {"args %(v)>/dev/stdout; args \"%(v)\" 2>/dev/null", "<@>\n<@>\n", 0},
-	{"cat <<E_ >/dev/null; args %(v)\nit's \" ` $x\nE_\nargs %(v)", "<@>\n<@>\n", 0},
+	{"f_() { args \"$@\" %(v); }; f_ %(v) \"%(v)\"", "<@><@><@>\n", 0}, {"args %(v)>&1; args \"%(v)\" 2>/dev/null", "<@>\n<@>\n", 0},
+	{"cat <<E_ >/dev/null; args %(v)\nit's \" \\` $x\nE_\nargs %(v)", "<@>\n<@>\n", 0},
 	{"cat <<'E_ F' >/dev/null; args '%(v)'\nit's $(\nE_ F\nargs \"%(v)\"", "<@>\n<@>\n", 0},
 	{"cat <<-\\E_ >/dev/null\n\tit's\n\tE_\nargs %(v)", "<@>\n", 0}, {"args \"$(cat <<E_\n  $(args a)\nE_\n)\" %(v)", "<  <a>><@>\n", 0},
 	{"[ %(v) = '%(v)' ] && args %(v)", "<@>\n", 0}, {"args $# \"${#}\" $0_ %(v) | sed 's/<[^>]*><[^>]*><[^>]*>/<0>/;'", "<0><@>\n", 0},
@@ -361,6 +361,7 @@ rnd(unsigned n)
 struct nest {
 	struct buf text, want;
 	const char *value[8];
+	bool turned;   /* quotes within quotes: a ' of the text's own would spoil the rest of the word */
 };
 
 static void
@@ -385,20 +386,24 @@ static void call(struct nest *w, int depth);
 static void
 in_quotes(struct nest *w, int depth)
 {
+	bool turned = w->turned;
+
 	switch (rnd(depth > 0 ? 7 : 4)) {
 	case 0:
 	case 1:
 		value(w);
 		break;
 	case 2:
-		both(w, "\\$x it's \\\\ ", "$x it's \\ ");
+		both(w, w->turned ? "\\$x its \\\\ " : "\\$x it's \\\\ ", w->turned ? "$x its \\ " : "$x it's \\ ");
 		break;
 	case 3:
 		both(w, "# a) \\\" ; ", "# a) \" ; ");
 		break;
 	case 4:
 		both(w, "$(", "");
+		w->turned = false;
 		call(w, depth - 1);
+		w->turned = turned;
 		both(w, rnd(2) ? ")" : " # it's\n)", "");
 		break;
 	case 5:
@@ -408,7 +413,9 @@ in_quotes(struct nest *w, int depth)
 		break;
 	default:
 		both(w, rnd(2) ? "${u_:-\"" : "${u_-\"", "");
+		w->turned = !turned;
 		in_quotes(w, depth - 1);
+		w->turned = turned;
 		both(w, "\"}", "");
 	}
 }
@@ -471,7 +478,7 @@ fuzz(uint64_t from, bool want)
 
 	seed = from * 2654435761u + 17;
 	for (int i = 0; !r && i < 40; i++) {
-		struct nest w = {{0}, {0}, {0}};
+		struct nest w = {.turned = false};
 		struct json_doc *d = json_new();
 		struct buf out = {0};
 
