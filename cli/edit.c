@@ -275,9 +275,11 @@ bad(struct reader *r, const char *at, const char *what)
 static const char *
 line_end(const struct reader *r)
 {
-	const char *nl = memchr(r->p, '\n', (size_t)(r->end - r->p));
+	const char *p = r->p;
 
-	return nl ? nl : r->end;
+	while (p < r->end && *p != '\n')
+		p++;
+	return p;
 }
 
 /* Behind the bracket or quote that closes what begins at p; NULL when none does. */
