@@ -453,7 +453,7 @@ static bool
 difference(const struct term *t, struct scene *s, struct result *out)
 {
 	struct result a, b;
-	bool done;
+	bool done = false;
 
 	if (!pair(t, s, &a, &b, &done, out) || done)
 		return done;
@@ -468,7 +468,7 @@ static bool
 quotient(const struct term *t, struct scene *s, struct result *out)
 {
 	struct result a, b;
-	bool done;
+	bool done = false;
 
 	if (!pair(t, s, &a, &b, &done, out) || done)
 		return done;
@@ -479,7 +479,7 @@ static bool
 rest(const struct term *t, struct scene *s, struct result *out)
 {
 	struct result a, b;
-	bool done;
+	bool done = false;
 
 	if (!pair(t, s, &a, &b, &done, out) || done)
 		return done;
