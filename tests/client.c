@@ -1138,6 +1138,7 @@ stream(void)
 	expect_notes("stream", Q "1 GET ~/events\n2 GET ~/events last=|abc\n3 GET ~/events last=|abc|d\n4 GET ~/events last=|abc|d|\n"
 	    "4 GET ~/events last=|abc|d|\n5 GET ~/events\n");
 	call_free(k);
+	free(said());   /* pauses are chance: it may have told of the 503 */
 	close_stage(&st);
 }
 

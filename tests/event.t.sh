@@ -68,3 +68,4 @@ ok "with what happened before it was back" has "$(cat third)" ev
 ok "each once" same "$(cut -d] -f5 ev | sort | uniq -d)" ""
 kill $pid
 wait $pid 2>/dev/null
+ok "until it is told" same $? 143
