@@ -190,13 +190,10 @@ random_id(const struct rest *r, uuid id)
 
 /* The filter of a search or fetch.  -1 with err. */
 static int
-filter_of(struct ask *a, const struct value *v, struct match **m)
+filter_of(struct ask *a, const struct json *filter, struct match **m)
 {
-	*m = NULL;
-	if (!v->given)
-		return 0;
-	*m = match_new(v->json, &a->err);
-	return *m ? 0 : -1;
+	*m = filter ? match_new(filter, &a->err) : NULL;
+	return filter && !*m ? -1 : 0;
 }
 
 /* ---- health and the like ---- */
@@ -385,7 +382,7 @@ search(struct ask *a, int64_t (*find)(struct store *, struct queue *, const stru
 	};
 	struct match *m;
 
-	if (filter_of(a, &a->v[LS_FILTER], &m) < 0) {
+	if (filter_of(a, json_of(&a->v[LS_FILTER]), &m) < 0) {
 		refuse_err(a);
 		return;
 	}
@@ -457,16 +454,61 @@ preferred_wait(const struct ask *a)
 
 /* Lets a fetch that found nothing wait, or go on waiting.  False: its time is over. */
 static bool
-hold(struct ask *a, const struct fetch *in, int64_t seconds)
+hold(struct ask *a, const struct fetch *in, const struct json *filter, int64_t seconds)
 {
 	struct wait **w = a->req->wait;
 
 	if (!seconds || (*w && wait_over(*w, a->now)))
 		return false;
 	if (!*w)
-		*w = wait_new(a->r->waits, a->store, a->queue, in, json_of(&a->v[TF_FILTER]), a->now.mono + seconds * 1000000, a->req->who);
+		*w = wait_new(a->r->waits, a->store, a->queue, in, filter, a->now.mono + seconds * 1000000, a->req->who);
 	a->held = true;
 	return true;
+}
+
+static bool
+has_index(struct str path)
+{
+	for (size_t i = 0; i + 1 < path.n; i++)
+		if (path.p[i] == '.' && path.p[i + 1] >= '0' && path.p[i + 1] <= '9')
+			return true;
+	return false;
+}
+
+/* The filter, or NULL.  Beside "*" a required path may lead to an item of a list, as in the reference: shapes tell no lists, so the
+ * filter looks. */
+static const struct json *
+fetch_filter(struct ask *a)
+{
+	const struct json *given = json_of(&a->v[TF_FILTER]), *required = json_of(&a->v[TF_REQUIRED]);
+	struct json *all = NULL, *o;
+	bool star = false;
+
+	for (const struct json *v = required ? required->head : NULL; v; v = v->next)
+		star |= str_is((struct str){v->s, v->len}, "*");
+	for (const struct json *v = star ? required->head : NULL; v; v = v->next) {
+		struct str path = {v->s, v->len};
+		struct json *exists;
+		char *name;
+
+		if (!has_index(path))
+			continue;
+		all = all ? all : json_mkarr(a->doc);
+		name = xprintf("args.%s", v->s);
+		exists = json_mkobj(a->doc);
+		json_set(a->doc, exists, str_of("$exists"), json_mkbool(a->doc, true));
+		o = json_mkobj(a->doc);
+		json_set(a->doc, o, str_of(name), exists);
+		json_push(all, o);
+		free(name);
+	}
+	if (!all)
+		return given;
+	if (given)
+		json_push(all, json_copy(a->doc, given));
+	o = json_mkobj(a->doc);
+	json_set(a->doc, o, str_of("$and"), all);
+	return o;
 }
 
 static void
@@ -476,6 +518,7 @@ fetch_task(struct ask *a)
 		.start_heartbeat = !a->v[TF_START].given || a->v[TF_START].num, .required = json_of(&a->v[TF_REQUIRED]),
 		.heartbeat_timeout = a->v[TF_HEARTBEAT].given ? a->v[TF_HEARTBEAT].real : NAN, .cmd = json_of(&a->v[TF_CMD]),
 	};
+	const struct json *filter = fetch_filter(a);
 	struct str worker = text_of(&a->v[TF_WORKER]);
 	int64_t wait = preferred_wait(a);
 	struct match *m = NULL;
@@ -493,7 +536,7 @@ fetch_task(struct ask *a)
 	if (has < 0)
 		return;
 	in.token = has ? token : NULL;
-	if (filter_of(a, &a->v[TF_FILTER], &m) < 0) {
+	if (filter_of(a, filter, &m) < 0) {
 		refuse_err(a);
 		return;
 	}
@@ -508,7 +551,7 @@ fetch_task(struct ask *a)
 		buf_addc(&a->out->body, '}');
 	} else if (rc < 0) {
 		refuse_err(a);
-	} else if (!hold(a, &in, wait)) {
+	} else if (!hold(a, &in, filter, wait)) {
 		answer(a, 200, "{\"notification\":null,\"found\":false,\"task\":null}");
 	}
 	if (wait)

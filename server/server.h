@@ -64,6 +64,7 @@ struct need;
 struct need *need_new(const struct json *required, struct err *e);
 void need_free(struct need *n);
 bool need_any(const struct need *n);                        /* every shape will do */
+/* Where "*" is required and a part is a number, a shape that has no keys there passes too: it may be a list. */
 bool need_test(const struct need *n, const struct shape *s);
 
 /* ---- regex.c: regular expressions in linear time (SPEC 2), pure ----------------------------------------------- */

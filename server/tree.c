@@ -387,6 +387,16 @@ skip_value(const char **p, const char *end)
 	} while (depth);
 }
 
+/* With "*" a path may lead to an item of a list, and a shape does not tell a list: who asks must look. */
+static bool
+may_be_list(const struct need *n, size_t at)
+{
+	struct str name = n->part[n->part[at].child].name;
+	int64_t index;
+
+	return n->star && !parse_int(name, &index);
+}
+
 /* The keys at *p, up to the end of their object, against the parts from "at" on.  covered: what is not required may be there. */
 static bool
 test_keys(const struct need *n, size_t at, bool covered, const char **p, const char *end)
@@ -402,7 +412,7 @@ test_keys(const struct need *n, size_t at, bool covered, const char **p, const c
 			skip_value(p, end);
 			continue;
 		}
-		if (!n->part[at].child) {
+		if (!n->part[at].child || (**p == ',' && may_be_list(n, at))) {
 			skip_value(p, end);
 		} else {
 			if (*(*p)++ != '{' || !test_keys(n, n->part[at].child, covered || n->part[at].end, p, end))
