@@ -1,102 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests to answers: a table of routes, and for each a table of fields and a function that asks the state machine.  The order of
- * checks is SPEC 1's: path, method, JSON syntax, credentials, query and fields, then the call's own.  What a call may do while the
- * journal is short of room stands in its row.
+ * Requests to answers: a table of routes, and for each a table of fields and a function that asks the state machine.  What a call
+ * may do while the journal is short of room stands in its row.
  */
-#include "server.h"
+#include "ask.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum kind {
-	READ,             /* always served */
-	END,              /* ends or keeps what is running: served from the journal's reserve */
-	NEW               /* makes more: refused when the journal is short of room */
-};
-enum { FIELDS = 16, UPDATES = 1000, EVENTS = 100, WAIT = 600 /* seconds that a fetch is held at most */ };
-
-struct rest {
-	struct api_opts o;
-	struct events *events;
-	struct waits *waits;
-	char *head;       /* what every answer's head carries */
-	int64_t started;  /* mono */
-	int64_t answers[6];   /* given, by the first digit of the status */
-	struct buf text;  /* lists and paths are made here, answer after answer */
-};
-
-/* One request on its way through its route. */
-struct ask {
-	struct rest *r;
-	const struct request *req;
-	struct now now;
-	struct str query;
-	char id[128];                /* the path's, decoded; longer ones are no ids and are cut */
-	struct store *store;
-	struct queue *queue;
-	struct json_doc *doc;        /* the body */
-	struct value v[FIELDS];
-	bool flag;                   /* the route's query flag */
-	bool later, held;
-	struct answer *out;
-	struct err err;
-};
-
-struct route {
-	const char *method, *path;   /* {} is an id */
-	enum kind kind;
-	bool open;                   /* no credentials */
-	bool body;                   /* reads one */
-	const struct field *fields;  /* NULL: the call looks itself */
-	const char *flag;            /* a query flag */
-	bool flag_default;
-	void (*call)(struct ask *a);
-};
+enum { UPDATES = 1000, EVENTS = 100, WAIT = 600 /* seconds that a fetch is held at most */ };
 
 /* ---- answers ---- */
-
-static void
-answer(struct ask *a, int status, const char *body)
-{
-	a->out->status = status;
-	buf_adds(&a->out->body, body);
-}
-
-static void
-refuse(struct ask *a, int status, const char *detail)
-{
-	struct buf *b = &a->out->body;
-
-	buf_clear(b);
-	a->out->status = status;
-	buf_adds(b, "{\"detail\":");
-	json_putstr(b, str_of(detail), 0);
-	buf_addc(b, '}');
-}
-
-static void
-refuse_fault(struct ask *a, const char *type, const char *place, const char *msg, const struct json *input)
-{
-	struct buf *b = &a->out->body;
-	struct buf item = {0};
-
-	field_fault(&item, type, place, msg, input);
-	buf_clear(b);
-	a->out->status = 422;
-	buf_adds(b, "{\"detail\":[");
-	buf_add(b, item.p, item.len);
-	buf_adds(b, "]}");
-	buf_free(&item);
-}
-
-/* What err says, with the status it says. */
-static void
-refuse_err(struct ask *a)
-{
-	refuse(a, a->err.code >= 400 && a->err.code < 600 ? a->err.code : 400, a->err.msg);
-}
 
 static void
 answer_id(struct ask *a, const char *name, const char *id)
@@ -122,62 +37,13 @@ static void
 answer_list(struct ask *a, int64_t n)
 {
 	if (n < 0) {
-		refuse_err(a);
+		ask_refuse_err(a);
 		return;
 	}
-	answer(a, 200, n ? "{\"notification\":null,\"found\":true,\"content\":" : "{\"notification\":null,\"found\":false,\"content\":");
+	ask_answer(a, 200, "{\"notification\":null,\"found\":");
+	buf_adds(&a->out->body, n ? "true,\"content\":" : "false,\"content\":");
 	buf_add(&a->out->body, a->r->text.p, a->r->text.len);
 	buf_addc(&a->out->body, '}');
-}
-
-/* ---- what the calls ask of a request ---- */
-
-static const struct json *
-json_of(const struct value *v)
-{
-	return v->given ? v->json : NULL;
-}
-
-/* "" is as if absent (SPEC 1). */
-static struct str
-text_of(const struct value *v)
-{
-	return v->given && v->text.n ? v->text : (struct str){0};
-}
-
-/* A header that must be a UUID: 0 absent, 1 there, -1 refused with 400. */
-static int
-header_uuid(struct ask *a, const char *name, uuid out)
-{
-	const struct str *s = http_get(a->req->head, name);
-
-	if (!s)
-		return 0;
-	if (!uuid_parse(*s, out))
-		return 1;
-	buf_clear(&a->r->text);
-	buf_printf(&a->r->text, "%s must be a UUID", name);
-	refuse(a, 400, a->r->text.p);
-	return -1;
-}
-
-/* A query member; the last one counts. */
-static bool
-query_get(struct ask *a, const char *name, struct buf *out)
-{
-	struct str rest = a->query, n, v;
-	bool found = false;
-
-	while (http_query(&rest, &n, &v)) {
-		struct buf key = {0};
-
-		if (!http_unescape(&key, n, true) && str_is((struct str){key.p, key.len}, name)) {
-			buf_clear(out);
-			found = !http_unescape(out, v, true) || found;
-		}
-		buf_free(&key);
-	}
-	return found;
 }
 
 static void
@@ -201,13 +67,14 @@ filter_of(struct ask *a, const struct json *filter, struct match **m)
 static void
 get_root(struct ask *a)
 {
-	answer(a, 200, "{\"message\":\"labtasker " LABTASKER_VERSION " speaks the Labtasker API\",\"versions\":[\"v1\"],\"docs\":\"see the file PROTOCOL\"}");
+	ask_answer(a, 200, "{\"message\":\"labtasker " LABTASKER_VERSION " speaks the Labtasker API\","
+	    "\"versions\":[\"v1\"],\"docs\":\"see the file PROTOCOL\"}");
 }
 
 static void
 get_health(struct ask *a)
 {
-	answer(a, 200, "{\"connection\":\"ok\"}");
+	ask_answer(a, 200, "{\"connection\":\"ok\"}");
 }
 
 static void
@@ -215,7 +82,7 @@ get_health_full(struct ask *a)
 {
 	bool fine = journal_mode(a->r->o.journal) == JOURNAL_FINE;
 
-	answer(a, 200, fine ? "{\"status\":\"healthy\",\"database\":\"connected\"}"
+	ask_answer(a, 200, fine ? "{\"status\":\"healthy\",\"database\":\"connected\"}"
 	                    : "{\"status\":\"unhealthy\",\"database\":\"the store cannot keep changes now\"}");
 }
 
@@ -253,7 +120,7 @@ new_hash(struct ask *a, struct str password, char *hash)
 
 	a->later = r == AUTH_LATER;
 	if (r == AUTH_BUSY)
-		refuse(a, 503, "too many passwords are being checked: try again");
+		ask_refuse_later(a, "too many passwords are being checked: try again");
 	return r == AUTH_OK;
 }
 
@@ -264,22 +131,22 @@ post_queue(struct ask *a)
 	char hash[128];
 
 	if (a->r->o.no_create) {
-		refuse(a, 403, "this server makes no queues (--no-create): ask who runs it");
+		ask_refuse(a, 403, "this server makes no queues (--no-create): ask who runs it");
 		return;
 	}
 	if (queue_find(a->store, a->v[QC_NAME].text)) {
 		buf_clear(&a->r->text);
 		buf_printf(&a->r->text, "Queue '%.*s' already exists", (int)a->v[QC_NAME].text.n, a->v[QC_NAME].text.p);
-		refuse(a, 409, a->r->text.p);
+		ask_refuse(a, 409, a->r->text.p);
 		return;
 	}
 	if (!new_hash(a, a->v[QC_PASSWORD].text, hash))
 		return;
-	q = queue_create(a->store, a->v[QC_NAME].text, hash, json_of(&a->v[QC_METADATA]), a->now, &a->err);
+	q = queue_create(a->store, a->v[QC_NAME].text, hash, ask_json(&a->v[QC_METADATA]), a->now, &a->err);
 	if (q)
 		answer_id(a, "queue_id", queue_id(q));
 	else
-		refuse_err(a);
+		ask_refuse_err(a);
 }
 
 static void
@@ -297,7 +164,7 @@ static const struct field queue_update_fields[] = {
 static void
 put_queue(struct ask *a)
 {
-	struct queue_update u = {.name = text_of(&a->v[QU_NAME]), .metadata = json_of(&a->v[QU_METADATA])};
+	struct queue_update u = {.name = ask_text(&a->v[QU_NAME]), .metadata = ask_json(&a->v[QU_METADATA])};
 	char hash[128];
 
 	if (a->v[QU_PASSWORD].given) {
@@ -306,7 +173,7 @@ put_queue(struct ask *a)
 		u.hash = hash;
 	}
 	if (queue_update(a->store, a->queue, &u, a->now, &a->err) < 0)
-		refuse_err(a);
+		ask_refuse_err(a);
 	else
 		answer_queue(a);
 }
@@ -316,7 +183,7 @@ delete_queue(struct ask *a)
 {
 	waits_stir(a->r->waits);
 	if (queue_delete(a->store, a->queue, a->flag, a->now, &a->err) < 0)
-		refuse_err(a);
+		ask_refuse_err(a);
 	else
 		a->out->status = 204;
 }
@@ -335,9 +202,9 @@ static const struct field submit_fields[] = {
 static void
 post_task(struct ask *a)
 {
-	const struct json *args = json_of(&a->v[TS_ARGS]), *cmd = json_of(&a->v[TS_CMD]);
+	const struct json *args = ask_json(&a->v[TS_ARGS]), *cmd = ask_json(&a->v[TS_CMD]);
 	struct submit in = {
-		.name = a->v[TS_NAME].given ? a->v[TS_NAME].text : (struct str){0}, .args = args, .metadata = json_of(&a->v[TS_METADATA]),
+		.name = a->v[TS_NAME].given ? a->v[TS_NAME].text : (struct str){0}, .args = args, .metadata = ask_json(&a->v[TS_METADATA]),
 		.cmd = cmd, .heartbeat_timeout = a->v[TS_HEARTBEAT].given ? a->v[TS_HEARTBEAT].real : NAN,
 		.has_task_timeout = a->v[TS_TIMEOUT].given, .task_timeout = a->v[TS_TIMEOUT].num,
 		.max_retries = a->v[TS_RETRIES].given ? a->v[TS_RETRIES].num : 3,
@@ -348,16 +215,16 @@ post_task(struct ask *a)
 	int has;
 
 	if ((!args || !args->len) && (!cmd || !cmd->len)) {
-		refuse(a, 400, "Either args or cmd must be provided");
+		ask_refuse(a, 400, "Either args or cmd must be provided");
 		return;
 	}
-	has = header_uuid(a, "Idempotency-Key", key);
+	has = ask_uuid(a, "Idempotency-Key", key);
 	if (has < 0)
 		return;
 	in.key = has ? key : NULL;
 	random_id(a->r, in.fresh);
 	if (queue_submit(a->store, a->queue, &in, a->now, id, &a->err) < 0) {
-		refuse_err(a);
+		ask_refuse_err(a);
 		return;
 	}
 	uuid_print(id, text);
@@ -377,13 +244,13 @@ static void
 search(struct ask *a, int64_t (*find)(struct store *, struct queue *, const struct search *, struct buf *, struct err *))
 {
 	struct search in = {
-		.id = text_of(&a->v[LS_ID]), .name = text_of(&a->v[LS_NAME]), .status = text_of(&a->v[LS_STATUS]),
-		.sort = json_of(&a->v[LS_SORT]), .offset = a->v[LS_OFFSET].num, .limit = a->v[LS_LIMIT].given ? a->v[LS_LIMIT].num : 100,
+		.id = ask_text(&a->v[LS_ID]), .name = ask_text(&a->v[LS_NAME]), .status = ask_text(&a->v[LS_STATUS]),
+		.sort = ask_json(&a->v[LS_SORT]), .offset = a->v[LS_OFFSET].num, .limit = a->v[LS_LIMIT].given ? a->v[LS_LIMIT].num : 100,
 	};
 	struct match *m;
 
-	if (filter_of(a, json_of(&a->v[LS_FILTER]), &m) < 0) {
-		refuse_err(a);
+	if (filter_of(a, ask_json(&a->v[LS_FILTER]), &m) < 0) {
+		ask_refuse_err(a);
 		return;
 	}
 	in.filter = m;
@@ -416,12 +283,12 @@ static const struct field fetch_fields[] = {
 static int
 eta_of(struct ask *a, int64_t *seconds)
 {
-	struct str text = text_of(&a->v[TF_ETA]);
+	struct str text = ask_text(&a->v[TF_ETA]);
 	double d = 0;
 
 	*seconds = 0;
 	if (text.n && (parse_duration(text, &d) < 0 || d > 1e15 || d < -1e15)) {
-		refuse(a, 400, "eta_max is no duration: 90, 1.5, 1h30m and 1 hour, 30 minutes are");
+		ask_refuse(a, 400, "eta_max is no duration: 90, 1.5, 1h30m and 1 hour, 30 minutes are");
 		return -1;
 	}
 	*seconds = (int64_t)d;
@@ -480,7 +347,7 @@ has_index(struct str path)
 static const struct json *
 fetch_filter(struct ask *a)
 {
-	const struct json *given = json_of(&a->v[TF_FILTER]), *required = json_of(&a->v[TF_REQUIRED]);
+	const struct json *given = ask_json(&a->v[TF_FILTER]), *required = ask_json(&a->v[TF_REQUIRED]);
 	struct json *all = NULL, *o;
 	bool star = false;
 
@@ -515,11 +382,11 @@ static void
 fetch_task(struct ask *a)
 {
 	struct fetch in = {
-		.start_heartbeat = !a->v[TF_START].given || a->v[TF_START].num, .required = json_of(&a->v[TF_REQUIRED]),
-		.heartbeat_timeout = a->v[TF_HEARTBEAT].given ? a->v[TF_HEARTBEAT].real : NAN, .cmd = json_of(&a->v[TF_CMD]),
+		.start_heartbeat = !a->v[TF_START].given || a->v[TF_START].num, .required = ask_json(&a->v[TF_REQUIRED]),
+		.heartbeat_timeout = a->v[TF_HEARTBEAT].given ? a->v[TF_HEARTBEAT].real : NAN, .cmd = ask_json(&a->v[TF_CMD]),
 	};
 	const struct json *filter = fetch_filter(a);
-	struct str worker = text_of(&a->v[TF_WORKER]);
+	struct str worker = ask_text(&a->v[TF_WORKER]);
 	int64_t wait = preferred_wait(a);
 	struct match *m = NULL;
 	struct task *t;
@@ -532,12 +399,12 @@ fetch_task(struct ask *a)
 	in.has_worker = worker.n > 0;
 	if (worker.n && uuid_parse(worker, in.worker) < 0)
 		memset(in.worker, 0, sizeof in.worker);   /* no worker has it */
-	has = header_uuid(a, "Idempotency-Key", token);
+	has = ask_uuid(a, "Idempotency-Key", token);
 	if (has < 0)
 		return;
 	in.token = has ? token : NULL;
 	if (filter_of(a, filter, &m) < 0) {
-		refuse_err(a);
+		ask_refuse_err(a);
 		return;
 	}
 	in.filter = m;
@@ -546,13 +413,13 @@ fetch_task(struct ask *a)
 	else
 		rc = queue_fetch(a->store, a->queue, &in, a->now, &t, &a->err);
 	if (rc == 1) {
-		answer(a, 200, "{\"notification\":null,\"found\":true,\"task\":");
+		ask_answer(a, 200, "{\"notification\":null,\"found\":true,\"task\":");
 		queue_task_print(&a->out->body, t);
 		buf_addc(&a->out->body, '}');
 	} else if (rc < 0) {
-		refuse_err(a);
+		ask_refuse_err(a);
 	} else if (!hold(a, &in, filter, wait)) {
-		answer(a, 200, "{\"notification\":null,\"found\":false,\"task\":null}");
+		ask_answer(a, 200, "{\"notification\":null,\"found\":false,\"task\":null}");
 	}
 	if (wait)
 		buf_adds(&a->out->head, "Preference-Applied: wait\r\n");
@@ -561,16 +428,17 @@ fetch_task(struct ask *a)
 
 enum { ST_VERSION, ST_STATUS, ST_WORKER, ST_SUMMARY };
 static const struct field status_fields[] = {
-	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"status", FIELD_CHOICE, FIELD_NEEDED, "success|failed|cancelled", 0, 0, NULL},
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL},
+	{"status", FIELD_CHOICE, FIELD_NEEDED, "success|failed|cancelled", 0, 0, NULL},
 	{"worker_id", FIELD_TEXT, FIELD_NULL, NULL, 0, 0, NULL}, {"summary", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL}, {0},
 };
 
 static void
 report_task(struct ask *a)
 {
-	struct report in = {.has_worker = a->v[ST_WORKER].given, .worker = a->v[ST_WORKER].text, .summary = json_of(&a->v[ST_SUMMARY])};
+	struct report in = {.has_worker = a->v[ST_WORKER].given, .worker = a->v[ST_WORKER].text, .summary = ask_json(&a->v[ST_SUMMARY])};
 	uuid run;
-	int has = header_uuid(a, "Labtasker-Run", run);
+	int has = ask_uuid(a, "Labtasker-Run", run);
 
 	if (has < 0)
 		return;
@@ -579,9 +447,9 @@ report_task(struct ask *a)
 		if (str_is(a->v[ST_STATUS].text, task_status[s]))
 			in.status = (enum status)s;
 	if (queue_report(a->store, a->queue, str_of(a->id), &in, a->now, &a->err) < 0)
-		refuse_err(a);
+		ask_refuse_err(a);
 	else
-		answer(a, 200, "null");
+		ask_answer(a, 200, "null");
 }
 
 static void
@@ -589,13 +457,13 @@ heartbeat(struct ask *a)
 {
 	struct buf worker = {0};
 	uuid run;
-	int has = header_uuid(a, "Labtasker-Run", run);
+	int has = ask_uuid(a, "Labtasker-Run", run);
 
 	if (has < 0)
 		return;
-	query_get(a, "worker_id", &worker);
+	ask_query(a, "worker_id", &worker);
 	if (queue_heartbeat(a->store, a->queue, str_of(a->id), (struct str){worker.p, worker.len}, has ? run : NULL, a->now, &a->err) < 0)
-		refuse_err(a);
+		ask_refuse_err(a);
 	else
 		a->out->status = 204;
 	buf_free(&worker);
@@ -607,7 +475,7 @@ get_task(struct ask *a)
 	struct task *t = queue_task(a->queue, str_of(a->id));
 
 	if (!t) {
-		refuse(a, 404, "Task not found");
+		ask_refuse(a, 404, "Task not found");
 		return;
 	}
 	a->out->status = 200;
@@ -618,7 +486,7 @@ static void
 delete_task(struct ask *a)
 {
 	if (queue_task_delete(a->store, a->queue, str_of(a->id), a->now, &a->err) < 0)
-		refuse_err(a);
+		ask_refuse_err(a);
 	else
 		a->out->status = 204;
 }
@@ -688,12 +556,12 @@ run_updates(struct ask *a, struct json *list, const unsigned char *run)
 		}
 	}
 	if (failed && run) {
-		refuse_err(a);
+		ask_refuse_err(a);
 	} else if (failed) {
 		buf_printf(&text, "Failed to update %lu/%lu tasks. Detail: [", (unsigned long)failed, (unsigned long)list->len);
 		buf_add(&text, failures.p, failures.len);
 		buf_addc(&text, ']');
-		refuse(a, 400, text.p);
+		ask_refuse(a, 400, text.p);
 	} else {
 		buf_clear(&a->r->text);
 		buf_addc(&a->r->text, '[');
@@ -720,7 +588,7 @@ put_tasks(struct ask *a)
 	uuid run;
 
 	if (!list || list->type != JSON_ARR) {
-		refuse_fault(a, list && list->type != JSON_NULL ? "list_type" : "missing", NULL,
+		ask_fault(a, list && list->type != JSON_NULL ? "list_type" : "missing", NULL,
 		    list && list->type != JSON_NULL ? "Input should be a valid list" : "Field required", list);
 		return;
 	}
@@ -735,13 +603,13 @@ put_tasks(struct ask *a)
 		buf_adds(&a->out->body, "]}");
 		goto out;
 	}
-	has = header_uuid(a, "Labtasker-Run", run);
+	has = ask_uuid(a, "Labtasker-Run", run);
 	if (has < 0)
 		goto out;
 	if (list->len > UPDATES)
-		refuse(a, 400, "more than 1000 updates in one request: send them in parts");
+		ask_refuse(a, 400, "more than 1000 updates in one request: send them in parts");
 	else if (has && list->len != 1)
-		refuse(a, 400, "Labtasker-Run goes with exactly one update");
+		ask_refuse(a, 400, "Labtasker-Run goes with exactly one update");
 	else
 		run_updates(a, plains, has ? run : NULL);
 out:
@@ -763,9 +631,9 @@ post_worker(struct ask *a)
 	char text[37];
 
 	random_id(a->r, id);
-	if (queue_worker_create(a->store, a->queue, a->v[WC_NAME].given ? a->v[WC_NAME].text : (struct str){0}, json_of(&a->v[WC_METADATA]),
-	    a->v[WC_RETRIES].given ? a->v[WC_RETRIES].num : 3, id, a->now, &a->err) < 0) {
-		refuse_err(a);
+	if (queue_worker_create(a->store, a->queue, a->v[WC_NAME].given ? a->v[WC_NAME].text : (struct str){0},
+	    ask_json(&a->v[WC_METADATA]), a->v[WC_RETRIES].given ? a->v[WC_RETRIES].num : 3, id, a->now, &a->err) < 0) {
+		ask_refuse_err(a);
 		return;
 	}
 	uuid_print(id, text);
@@ -778,7 +646,7 @@ get_worker(struct ask *a)
 	struct worker *w = queue_worker(a->queue, str_of(a->id));
 
 	if (!w) {
-		refuse(a, 404, "Worker not found");
+		ask_refuse(a, 404, "Worker not found");
 		return;
 	}
 	a->out->status = 200;
@@ -787,7 +655,8 @@ get_worker(struct ask *a)
 
 enum { WS_VERSION, WS_STATUS };
 static const struct field worker_status_fields[] = {
-	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"status", FIELD_CHOICE, FIELD_NEEDED, "active|suspended|crashed", 0, 0, NULL}, {0},
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL},
+	{"status", FIELD_CHOICE, FIELD_NEEDED, "active|suspended|crashed", 0, 0, NULL}, {0},
 };
 
 static void
@@ -800,9 +669,9 @@ set_worker(struct ask *a)
 			to = (enum wstatus)s;
 	waits_stir(a->r->waits);   /* of a suspended worker no fetch waits */
 	if (queue_worker_set(a->store, a->queue, str_of(a->id), to, a->now, &a->err) < 0)
-		refuse_err(a);
+		ask_refuse_err(a);
 	else
-		answer(a, 200, "null");
+		ask_answer(a, 200, "null");
 }
 
 static void
@@ -810,7 +679,7 @@ delete_worker(struct ask *a)
 {
 	waits_stir(a->r->waits);
 	if (queue_worker_delete(a->store, a->queue, str_of(a->id), a->flag, a->now, &a->err) < 0)
-		refuse_err(a);
+		ask_refuse_err(a);
 	else
 		a->out->status = 204;
 }
@@ -856,7 +725,7 @@ get_metrics(struct ask *a)
 	struct stats s = stats_of(a);
 
 	if (!a->r->o.metrics) {
-		refuse(a, 404, "Not Found");
+		ask_refuse(a, 404, "Not Found");
 		return;
 	}
 	a->out->status = 200;
@@ -891,246 +760,8 @@ static const struct route routes[] = {
 	{"DELETE", ME "/workers/{}", END, false, false, NULL, "cascade_update", true, delete_worker},
 	{"GET", ME "/stats", READ, false, false, NULL, NULL, false, get_stats},
 	{"GET", "/metrics", READ, true, false, NULL, NULL, false, get_metrics},
-	{"GET", ME "/events", READ, false, false, NULL, NULL, false, get_events},
+	{"GET", ME "/events", STREAM, false, false, NULL, NULL, false, get_events},
 };
-
-/* Whether path is of pattern; the part at {} goes to id. */
-static bool
-path_is(const char *pattern, struct str path, struct str *id)
-{
-	const char *p = path.p, *end = path.p + path.n;
-
-	for (; *pattern; pattern++) {
-		if (pattern[0] == '{') {
-			const char *slash = memchr(p, '/', (size_t)(end - p));
-
-			*id = (struct str){p, (size_t)((slash ? slash : end) - p)};
-			if (!id->n)
-				return false;
-			p += id->n;
-			pattern++;
-		} else if (p == end || *p++ != *pattern) {
-			return false;
-		}
-	}
-	return p == end;
-}
-
-static void
-escape_path(struct buf *b, struct str path)
-{
-	while (path.n) {
-		const char *slash = memchr(path.p, '/', path.n);
-		size_t n = slash ? (size_t)(slash - path.p) : path.n;
-
-		http_escape(b, (struct str){path.p, n});
-		if (slash)
-			buf_addc(b, '/');
-		n += slash ? 1 : 0;
-		path.p += n;
-		path.n -= n;
-	}
-}
-
-/* HEAD asks for all that GET reads, but for what has no end; conn keeps the body back. */
-static bool
-method_is(const struct route *r, struct str method)
-{
-	return str_is(method, r->method) || (str_is(method, "HEAD") && !strcmp(r->method, "GET") && r->call != get_events);
-}
-
-/* The route of a request; NULL after a 404, 405, 307, or the 204 of OPTIONS. */
-static const struct route *
-route_of(struct ask *a, struct str path)
-{
-	bool known = str_is(path, "*"), slash, options = str_is(a->req->method, "OPTIONS");
-	struct str id = {0};
-
-	buf_clear(&a->r->text);
-	buf_adds(&a->r->text, known ? "GET, HEAD, POST, PUT, DELETE, OPTIONS" : "");
-	for (size_t i = 0; i < LEN(routes); i++) {
-		if (!path_is(routes[i].path, path, &id))
-			continue;
-		if (method_is(&routes[i], a->req->method)) {
-			size_t n = id.n < sizeof a->id ? id.n : sizeof a->id - 1;
-
-			if (n)
-				memcpy(a->id, id.p, n);
-			a->id[n] = 0;
-			return &routes[i];
-		}
-		buf_adds(&a->r->text, known ? ", " : "");
-		buf_adds(&a->r->text, routes[i].method);
-		known = true;
-	}
-	if (known) {
-		buf_adds(&a->out->head, "Allow: ");
-		buf_add(&a->out->head, a->r->text.p, a->r->text.len);
-		buf_adds(&a->out->head, "\r\n");
-		if (options)
-			a->out->status = 204;
-		else
-			refuse(a, 405, "Method Not Allowed");
-		return NULL;
-	}
-	slash = path.n > 1 && path.p[path.n - 1] == '/';
-	for (size_t i = 0; slash && i < LEN(routes); i++) {
-		const struct str *host = http_get(a->req->head, "Host");
-
-		if (!path_is(routes[i].path, (struct str){path.p, path.n - 1}, &id))
-			continue;
-		buf_adds(&a->out->head, "Location: http://");
-		buf_add(&a->out->head, host ? host->p : "localhost", host ? host->n : 9);
-		escape_path(&a->out->head, (struct str){path.p, path.n - 1});
-		if (a->query.n) {
-			buf_addc(&a->out->head, '?');
-			buf_add(&a->out->head, a->query.p, a->query.n);
-		}
-		buf_adds(&a->out->head, "\r\n");
-		a->out->status = 307;
-		return NULL;
-	}
-	refuse(a, 404, "Not Found");
-	return NULL;
-}
-
-/* application/json and application/anything+json, parameters aside. */
-static bool
-is_json(const struct str *type)
-{
-	struct str t;
-	const char *semi;
-
-	if (!type)
-		return false;
-	t = *type;
-	semi = memchr(t.p, ';', t.n);
-	if (semi)
-		t.n = (size_t)(semi - t.p);
-	while (t.n && (t.p[t.n - 1] == ' ' || t.p[t.n - 1] == '\t'))
-		t.n--;
-	if (str_caseis(t, "application/json"))
-		return true;
-	return t.n > 17 && str_caseis((struct str){t.p, 12}, "application/") && str_caseis((struct str){t.p + t.n - 5, 5}, "+json");
-}
-
-/* The body as JSON, where it is said to be.  -1 after a 422. */
-static int
-parse_body(struct ask *a)
-{
-	struct str b = a->req->body;
-	struct err e = {0};
-	struct buf item = {0};
-
-	if (!b.n || !is_json(http_get(a->req->head, "Content-Type")))
-		return 0;
-	if (b.n >= 3 && !memcmp(b.p, "\xef\xbb\xbf", 3))
-		b.p += 3, b.n -= 3;
-	a->doc = json_parse(b.p, b.n, &e);
-	if (a->doc)
-		return 0;
-	buf_printf(&item, "{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",%lu],\"msg\":\"JSON decode error\",\"input\":{},\"ctx\":{\"error\":",
-	    (unsigned long)e.pos);
-	json_putstr(&item, str_of(e.msg), 0);
-	buf_adds(&item, "}}]}");
-	a->out->status = 422;
-	buf_add(&a->out->body, item.p, item.len);
-	buf_free(&item);
-	return -1;
-}
-
-static int
-unauthorized(struct ask *a, const char *why)
-{
-	refuse(a, 401, why);
-	buf_adds(&a->out->head, "WWW-Authenticate: Basic\r\n");
-	return -1;
-}
-
-/* The reference decodes credentials as ASCII, and so refuses all others unseen. */
-static bool
-is_ascii(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)p[i] >= 0x80)
-			return false;
-	return true;
-}
-
-/* The queue that the credentials open.  -1 after a 401 or 503, or later. */
-static int
-authenticate(struct ask *a)
-{
-	const struct str *h = http_get(a->req->head, "Authorization");
-	struct buf pair = {0};
-	const char *colon;
-	enum auth_answer r = AUTH_WRONG;
-
-	if (!h || h->n < 6 || !str_caseis((struct str){h->p, 5}, "Basic") || h->p[5] != ' ')
-		return unauthorized(a, "Not authenticated");
-	if (hash_unbase64(&pair, (struct str){h->p + 6, h->n - 6}) < 0 || !pair.len || !(colon = memchr(pair.p, ':', pair.len))
-	    || !is_ascii(pair.p, pair.len)) {
-		buf_free(&pair);
-		return unauthorized(a, "Not authenticated");
-	}
-	a->queue = queue_find(a->store, (struct str){pair.p, (size_t)(colon - pair.p)});
-	if (a->queue)
-		r = auth_check(a->r->o.auth, queue_hash(a->queue), (struct str){colon + 1, pair.len - (size_t)(colon + 1 - pair.p)}, a->req->peer);
-	if (r == AUTH_OK)
-		memcpy(a->out->queue, pair.p, (size_t)(colon - pair.p) < sizeof a->out->queue ? (size_t)(colon - pair.p) : 0);
-	memset(pair.p, 0, pair.len);
-	buf_free(&pair);
-	a->later = r == AUTH_LATER;
-	if (r == AUTH_BUSY)
-		refuse(a, 503, "too many passwords are being checked: try again");
-	if (r == AUTH_WRONG)
-		return unauthorized(a, "Invalid credentials");
-	return r == AUTH_OK ? 0 : -1;
-}
-
-/* The query flag and the body's fields.  -1 after a 422. */
-static int
-validate(struct ask *a, const struct route *r)
-{
-	struct buf *b = &a->out->body, text = {0};
-	const struct json *root = a->doc ? a->doc->root : NULL;
-	struct buf faults = {0};
-
-	a->flag = r->flag_default;
-	if (r->flag && query_get(a, r->flag, &text) && !field_flag((struct str){text.p, text.len}, &a->flag)) {
-		buf_printf(&faults, "{\"type\":\"bool_parsing\",\"loc\":[\"query\",\"%s\"],\"msg\":\"Input should be a valid boolean, unable to "
-		    "interpret input\",\"input\":", r->flag);
-		json_putstr(&faults, utf8_valid(text.p, text.len) ? (struct str){text.p, text.len} : str_of("?"), 0);
-		buf_addc(&faults, '}');
-	}
-	buf_free(&text);
-	if (r->fields && a->req->body.n && !a->doc)
-		field_fault(&faults, "model_attributes_type", NULL, "Input should be a valid dictionary or object to extract fields from", NULL);
-	else if (r->fields)
-		field_check(r->fields, a->v, root, -1, &faults);
-	if (!faults.len)
-		return 0;
-	a->out->status = 422;
-	buf_adds(b, "{\"detail\":[");
-	buf_add(b, faults.p, faults.len);
-	buf_adds(b, "]}");
-	buf_free(&faults);
-	return -1;
-}
-
-/* Changes are refused, all or those that make more, while the journal cannot keep them. */
-static int
-admit(struct ask *a, const struct route *r)
-{
-	enum journal_mode mode = journal_mode(a->r->o.journal);
-
-	if (r->kind == READ || mode == JOURNAL_FINE || (mode == JOURNAL_LOW && r->kind == END))
-		return 0;
-	refuse(a, 503, mode == JOURNAL_LOW ? "the store's disk is full: running tasks may end, nothing new is taken until there is room"
-	                                   : "the store cannot keep changes now: try again");
-	buf_adds(&a->out->head, "Retry-After: 1\r\n");
-	return -1;
-}
 
 enum api_result
 api_handle(struct rest *rest, const struct request *req, struct now now, struct answer *out)
@@ -1151,13 +782,13 @@ api_handle(struct rest *rest, const struct request *req, struct now now, struct 
 		raw = slash ? (struct str){slash, raw.n - (size_t)(slash - raw.p)} : (struct str){"/", 1};
 	}
 	if (raw.p[0] != '/' && !str_is(raw, "*"))   /* CONNECT's form, of proxies */
-		refuse(&a, 400, "the target is no path");
+		ask_refuse(&a, 400, "the target is no path");
 	else if (http_unescape(&path, raw, false) < 0 || (path.len && memchr(path.p, 0, path.len)))
-		refuse(&a, 404, "Not Found");
+		ask_refuse(&a, 404, "Not Found");
 	else
-		r = route_of(&a, (struct str){path.p, path.len});
+		r = ask_route(&a, routes, LEN(routes), (struct str){path.p, path.len});
 	buf_free(&path);
-	if (r && !(r->body && parse_body(&a) < 0) && !(!r->open && authenticate(&a) < 0) && !validate(&a, r) && !admit(&a, r))
+	if (r && ask_checks(&a, r))
 		r->call(&a);
 	json_free(a.doc);
 	if (a.later || a.held) {

@@ -7,7 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, regex, value, calc, match, queue, show, events, live, wait, stats, journal, auth, field, api, log, conn,
+ * Order of use: tree, regex, value, calc, match, queue, show, events, live, wait, stats, journal, auth, field, ask, api, log, conn,
  * claim, serve.
  */
 #ifndef SERVER_H
