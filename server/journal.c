@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The journal: what was acknowledged, in one file that is only appended to.  When journal_commit says 0, the turn is on disk (as
- * --sync says); when it says -1, nothing of the turn is in the file or in memory.  A start reads every whole turn and no part of one.
+ * --sync says); when it says -1, nothing of the turn is in the file or in memory.  (Where its sync failed, though, only a new file
+ * makes sure of that: should the power go before it stands, the turn may be found on disk.)  A start reads every whole turn and no
+ * part of one.
  *
  * Format of <store>/journal, version 1.  Lines of JSON, each ended by one line feed, with exactly these members and no white space:
  *
@@ -9,9 +11,10 @@
  *   record  {...}    what changed, see queue.c; never begins with {"commit":
  *   commit  {"commit":N,"bytes":B,"time":T,"prev":"HEX","disk":D,"crc":"HEX"}
  *
- * The header is the first line.  Each turn is its N records, B bytes with their line feeds, and then its commit.  T is the wall
- * clock in microseconds since 1970.  crc is the CRC-32C (8 lower-case hex digits) of the turn's B bytes and of the commit line up to,
- * not including, ,"crc" -- in the header, of the header line up to there.  prev is the crc of the commit before, of the header for
+ * The header is the first line.  Each turn is its N records, B bytes with their line feeds, and then its commit.  T is for how many
+ * microseconds the store has been served, by the monotonic clock: no clock that jumps and no time between servers is in it.
+ * crc is the CRC-32C (8 lower-case hex digits) of the turn's B bytes and of the commit line up to, not including, ,"crc" -- in the
+ * header, of the header line up to there.  prev is the crc of the commit before, of the header for
  * the first; so turns cannot be missing or change places.  D is an offset in this file: when the commit was written, everything
  * before it was known to be on disk.  Numbers are decimal, without leading zeros.  A turn with N = 0 (a seal) changes nothing: it
  * only tells how far the disk is known to hold, and is written when nothing else has told it for a second, and at the end.
@@ -35,17 +38,17 @@ enum {
 	FORMAT = 1,
 	WINDOW = 1 << 20,         /* bytes a read */
 	COMMIT_MAX = 192,         /* a commit line is shorter, as its numbers have at most 20 digits */
-	RESERVE = 1 << 20,
 	ROOM = 64 << 10,          /* free bytes that make it worth trying again on a full disk */
-	SLICE = 256 << 10,        /* of a dump: about a millisecond */
-	SPREAD = 1 << 20,         /* bytes of a successor between syncs, so that no sync is long */
-	SMALL = 16 << 20,         /* a journal that size is not worth compacting: read in a tenth of a second */
 	SECOND = 1000000,
 	PAUSE = 10                /* seconds after a compaction that failed */
 };
 
-/* Larger turns are refused, and no reader must hold more.  A variable for the sake of tests. */
-static size_t turn_max = 1 << 30;
+/* Variables for the sake of tests. */
+static size_t turn_max = 1 << 30;       /* larger turns are refused, and no reader must hold more */
+static size_t reserve_size = 1 << 20;
+static size_t slice = 256 << 10;        /* of a dump: about a millisecond */
+static size_t spread = 1 << 20;         /* bytes of a successor between syncs, so that no sync is long */
+static size_t small = 16 << 20;         /* a journal that size is not worth compacting: read in a tenth of a second */
 
 static const char marker[] = "{\"commit\":";
 
@@ -71,6 +74,7 @@ struct journal {
 	bool distrust;            /* a sync failed: what it covered may be lost, whatever a later sync says */
 	bool said;                /* the user was told of it */
 	enum reserve reserve;
+	int64_t skew;             /* of the clock of commits to mono */
 	int64_t retry;            /* mono: when to try again what failed */
 	int64_t dirty;            /* mono: since when something is not synced, INT64_MAX: nothing is */
 	int64_t last;             /* mono: the last turn */
@@ -183,7 +187,7 @@ put_header(struct buf *b, const char *id)
 
 /* The commit of the records in turn, as the next one of f. */
 static uint32_t
-put_commit(struct buf *turn, size_t count, const struct file *f, int64_t wall)
+put_commit(struct buf *turn, size_t count, const struct file *f, int64_t time)
 {
 	size_t bytes = turn->len;
 
@@ -192,7 +196,7 @@ put_commit(struct buf *turn, size_t count, const struct file *f, int64_t wall)
 	buf_adds(turn, ",\"bytes\":");
 	buf_addint(turn, (int64_t)bytes);
 	buf_adds(turn, ",\"time\":");
-	buf_addint(turn, wall > 0 ? wall : 0);
+	buf_addint(turn, time > 0 ? time : 0);
 	buf_adds(turn, ",\"prev\":\"");
 	put_hex(turn, f->crc);
 	buf_adds(turn, "\",\"disk\":");
@@ -376,12 +380,13 @@ turn_whole(const struct turn *t, uint32_t chain)
 	return !t->clipped && t->ended && t->c.bytes == t->n && t->c.count == t->lines && t->c.prev == chain && turn_own(t);
 }
 
-/* Applies the records of a turn.  lost NULL: all must be understood; else those that are not are counted there. */
+/* Applies the records of a turn, at its own time.  lost NULL: all must be understood; else those that are not are counted there. */
 static int
 apply(struct store *s, const struct turn *t, struct now now, uint64_t *lost, struct err *e)
 {
 	const char *p = t->p + (t->n - t->c.bytes), *end = t->p + t->n;
 
+	now.mono = (int64_t)t->c.time;
 	for (uint64_t line = t->line; p < end; line++) {
 		const char *next = memchr(p, '\n', (size_t)(end - p));
 		struct err why = {0};
@@ -499,9 +504,9 @@ out:
 
 /* Appends a turn with its commit to f.  turn is used up.  -1 with errno: bytes of it may stand behind f->end. */
 static int
-append(struct journal *j, struct file *f, struct buf *turn, size_t count, int64_t wall)
+append(struct journal *j, struct file *f, struct buf *turn, size_t count, struct now now)
 {
-	uint32_t crc = put_commit(turn, count, f, wall);
+	uint32_t crc = put_commit(turn, count, f, now.mono + j->skew);
 
 	if (write_all(j->os, f->fd, turn->p, turn->len) < 0)
 		return -1;
@@ -532,7 +537,7 @@ cut(struct journal *j)
 	return rc;
 }
 
-/* Bytes that a reserve could get; RESERVE: it stands, synced. */
+/* Bytes that a reserve could get; reserve_size: it stands, synced. */
 static size_t
 fill_reserve(const struct os *os, const char *path)
 {
@@ -545,7 +550,7 @@ fill_reserve(const struct os *os, const char *path)
 		return 0;
 	os->random(os->ctx, &x, sizeof x);
 	x |= 1;
-	while (got < RESERVE) {
+	while (got < reserve_size) {
 		for (size_t i = 0; i < LEN(block); i++) {
 			x ^= x << 13;
 			x ^= x >> 17;
@@ -556,7 +561,7 @@ fill_reserve(const struct os *os, const char *path)
 			break;
 		got += sizeof block;
 	}
-	if (got == RESERVE && os->sync(os->ctx, fd) < 0)
+	if (got == reserve_size && os->sync(os->ctx, fd) < 0)
 		got = 0;
 	os->close(os->ctx, fd);
 	return got;
@@ -582,12 +587,12 @@ make_reserve(struct journal *j)
 
 	if (fd >= 0)
 		os->close(os->ctx, fd);
-	got = size == RESERVE ? RESERVE : fill_reserve(os, j->spare);
-	if (got < RESERVE) {
+	got = size == (int64_t)reserve_size ? reserve_size : fill_reserve(os, j->spare);
+	if (got < reserve_size) {
 		os->unlink(os->ctx, j->spare);
 		tell_full(j);
 	}
-	j->reserve = got < RESERVE ? RESERVE_GIVEN : RESERVE_HELD;
+	j->reserve = got < reserve_size ? RESERVE_GIVEN : RESERVE_HELD;
 	return got;
 }
 
@@ -631,7 +636,7 @@ put_turn(struct journal *j, struct store *s, struct buf *turn, size_t count, str
 	struct file before = j->file;
 	size_t records = turn->len;
 
-	while (append(j, &j->file, turn, count, now.wall) < 0) {
+	while (append(j, &j->file, turn, count, now) < 0) {
 		int why = errno;
 
 		if (!disk_full(why) || !give(j, s, now) || cut(j) < 0) {
@@ -663,7 +668,7 @@ reload(struct journal *j, struct store **s, struct now now)
 	if (replay(j, j->file.fd, j->file.end, false, *s, now, &f, &e) < 0 || f.bad || f.file.end != j->file.end || f.file.crc != j->file.crc)
 		die(EXIT_REFUSED, "%s: cannot be read again after a failed write: %s: start the server anew", j->path,
 		    e.code ? e.msg : "it has changed");
-	queue_loaded(*s, now, now.wall);
+	queue_loaded(*s, now, now.mono + j->skew);
 }
 
 static void
@@ -711,7 +716,7 @@ static int
 seal(struct journal *j, struct now now)
 {
 	struct buf b = {0};
-	int rc = append(j, &j->file, &b, 0, now.wall);
+	int rc = append(j, &j->file, &b, 0, now);
 
 	buf_free(&b);
 	if (rc < 0 && cut(j) < 0)
@@ -749,14 +754,14 @@ begin_next(struct journal *j)
 /* Makes the successor, which has everything, the journal.  Its seal comes before the rename: from then on damage anywhere before
  * it is seen.  -1 with errno: the old one goes on; but where only the directory could not be synced the new one does, distrusted. */
 static int
-finish_next(struct journal *j, int64_t wall)
+finish_next(struct journal *j, struct now now)
 {
 	struct buf b = {0};
 	int rc;
 
 	rc = sync_file(j, &j->next);
 	if (!rc)
-		rc = append(j, &j->next, &b, 0, wall);
+		rc = append(j, &j->next, &b, 0, now);
 	buf_free(&b);
 	if (rc < 0 || j->os->rename(j->os->ctx, j->temp, j->path) < 0)
 		return -1;
@@ -778,7 +783,7 @@ dump_due(const struct journal *j, const struct store *s, struct now now)
 		return false;
 	if (journal_mode(j) == JOURNAL_REFUSE)
 		return j->distrust;
-	return j->file.end > SMALL && j->file.end / 2 > store_live(s) && j->file.end > j->base + j->base / 4;
+	return j->file.end > small && j->file.end / 2 > store_live(s) && j->file.end > j->base + j->base / 4;
 }
 
 static size_t
@@ -794,20 +799,20 @@ lines(const struct buf *b)
 /* One slice.  1 when it was the last, 0, -1 with errno.  What changed of entities that are out goes first: it is older than what
  * the dump now says of the others. */
 static int
-dump_slice(struct journal *j, struct store *s, int64_t wall)
+dump_slice(struct journal *j, struct store *s, struct now now)
 {
 	bool out;
 
 	if (j->also.len) {
-		if (append(j, &j->next, &j->also, lines(&j->also), wall) < 0)
+		if (append(j, &j->next, &j->also, lines(&j->also), now) < 0)
 			return -1;
 		buf_clear(&j->also);
 	}
 	buf_clear(&j->chunk);
-	out = queue_dump(s, &j->chunk, SLICE);
-	if (j->chunk.len && append(j, &j->next, &j->chunk, lines(&j->chunk), wall) < 0)
+	out = queue_dump(s, &j->chunk, slice, now);
+	if (j->chunk.len && append(j, &j->next, &j->chunk, lines(&j->chunk), now) < 0)
 		return -1;
-	if (j->next.end - j->next.disk >= SPREAD && sync_file(j, &j->next) < 0)
+	if (j->next.end - j->next.disk >= spread && sync_file(j, &j->next) < 0)
 		return -1;
 	return out;
 }
@@ -842,8 +847,8 @@ dump_work(struct journal *j, struct store *s, struct now now)
 		return false;
 	if (!j->dumping && dump_begin(j, s) < 0)
 		goto failed;
-	rc = dump_slice(j, s, now.wall);
-	if (rc < 0 || (rc && finish_next(j, now.wall) < 0))
+	rc = dump_slice(j, s, now);
+	if (rc < 0 || (rc && finish_next(j, now) < 0))
 		goto failed;
 	if (!rc)
 		return true;
@@ -922,13 +927,18 @@ next_need(const struct journal *j)
 int64_t
 journal_work(struct journal *j, struct store **s, struct now now)
 {
+	bool refused = journal_mode(j) == JOURNAL_REFUSE, more;
+
 	if ((journal_mode(j) != JOURNAL_FINE || j->reserve == RESERVE_DUE) && now.mono >= j->retry)
 		mend(j, now);
 	if (journal_mode(j) != JOURNAL_REFUSE && now.mono >= sync_time(j) && late_sync(j) < 0) {
 		j->said = true;
 		warn("%s: sync: %s: changes are refused until all of it is written anew", j->path, strerror(errno));
 	}
-	if (dump_work(j, *s, now))
+	more = dump_work(j, *s, now);
+	if (refused && journal_mode(j) != JOURNAL_REFUSE)
+		queue_renew(*s, now);
+	if (more)
 		return now.mono;
 	if (journal_mode(j) != JOURNAL_REFUSE && now.mono >= seal_time(j) && seal(j, now) < 0)
 		j->file.told = j->file.disk;   /* it is only a help; the next turn will show what is wrong */
@@ -957,14 +967,14 @@ journal_flush(struct journal *j, struct err *e)
 
 /* A new journal, empty or of what s holds, whole and synced before it has its name. */
 static int
-write_anew(struct journal *j, struct store *s, int64_t wall)
+write_anew(struct journal *j, struct store *s, struct now now)
 {
 	int rc = dump_begin(j, s), why;
 
 	while (!rc)
-		rc = dump_slice(j, s, wall);
+		rc = dump_slice(j, s, now);
 	if (rc > 0)
-		rc = finish_next(j, wall);
+		rc = finish_next(j, now);
 	why = errno;
 	end_dump(j, s);
 	errno = why;
@@ -1022,7 +1032,7 @@ repair(struct journal *j, struct store *s, const struct replay *f, struct now no
 		return err_set(e, EXIT_REFUSED, "%s: no copy of it could be kept: %s", j->path, strerror(errno));
 	if (!*j->id)
 		new_id(j->os, j->id);
-	if (write_anew(j, s, now.wall) < 0) {
+	if (write_anew(j, s, now) < 0) {
 		err_set(e, EXIT_REFUSED, "%s: cannot be written anew: %s", j->path, strerror(errno));
 		free(kept);
 		return -1;
@@ -1032,6 +1042,33 @@ repair(struct journal *j, struct store *s, const struct replay *f, struct now no
 	    (unsigned long long)f->records_lost, kept);
 	free(kept);
 	return 0;
+}
+
+/* Puts on disk what no commit tells to be there, and the file's name, which a server that was killed may not have come to.  The
+ * end is written once more before: a sync that failed under a server which is dead may have taken it off the system's list, and the
+ * next sync would say that all is well. */
+static int
+secure(struct journal *j)
+{
+	const struct os *os = j->os;
+	uint64_t at = j->file.told < j->file.end ? j->file.told : j->file.end;
+	char *block = xmalloc(WINDOW);
+	int fd = os->open(os->ctx, j->path, O_WRONLY, 0), rc = -1, why;
+	ssize_t n = 0;
+
+	if (fd < 0 || os->seek(os->ctx, fd, (int64_t)at, SEEK_SET) < 0 || os->seek(os->ctx, j->file.fd, (int64_t)at, SEEK_SET) < 0)
+		goto out;
+	while (at < j->file.end && (n = os->read(os->ctx, j->file.fd, block, WINDOW)) > 0 && !write_all(os, fd, block, (size_t)n))
+		at += (uint64_t)n;
+	if (at == j->file.end && !sync_file(j, &j->file))
+		rc = os->syncdir(os->ctx, j->dir);
+out:
+	why = errno;
+	free(block);
+	if (fd >= 0)
+		os->close(os->ctx, fd);
+	errno = why;
+	return rc;
 }
 
 /* Judges what reading found, and makes the file end with its last commit. */
@@ -1056,7 +1093,7 @@ settle(struct journal *j, const struct journal_opts *o, const struct replay *f, 
 	if (o->repair)
 		warn("%s: nothing to repair", j->path);
 	/* What a killed server wrote may be in the system's memory only. */
-	if (sync_file(j, &j->file) < 0) {
+	if (secure(j) < 0) {
 		j->distrust = j->said = true;
 		warn("%s: sync: %s: changes are refused until all of it is written anew", j->path, strerror(errno));
 	}
@@ -1076,10 +1113,9 @@ open_old(struct journal *j, const struct journal_opts *o, struct store **s, stru
 	*s = store_new();
 	if (replay(j, j->file.fd, INT64_MAX, o->repair, *s, now, &f, &why) < 0)
 		return err_set(e, EXIT_REFUSED, "%s: %s", j->path, why.msg);
-	if (settle(j, o, &f, *s, now, e) < 0)
-		return -1;
-	queue_loaded(*s, now, f.time ? f.time : now.wall);
-	return 1;
+	j->skew = f.time - now.mono;
+	queue_loaded(*s, now, f.time);
+	return settle(j, o, &f, *s, now, e) < 0 ? -1 : 1;
 }
 
 struct journal *
@@ -1098,12 +1134,13 @@ journal_open(const struct journal_opts *o, struct store **s, struct err *e)
 	j->spare = beside(o->dir, "reserve");
 	j->dirty = INT64_MAX;
 	j->last = j->retry = now.mono;
+	j->skew = -now.mono;
 	j->os->unlink(j->os->ctx, j->temp);
 	rc = open_old(j, o, s, now, e);
 	if (!rc) {
 		new_id(j->os, j->id);
 		*s = store_new();
-		rc = write_anew(j, *s, now.wall);
+		rc = write_anew(j, *s, now);
 		if (rc < 0)
 			err_set(e, EXIT_REFUSED, "%s: cannot be made: %s", j->path, strerror(errno));
 	}

@@ -9,7 +9,7 @@
  *   {"queue":ID,...}   a queue: seq, name, hash (of its password), created, modified, metadata
  *   {"worker":ID,...}  a worker: in, seq, status, name, created, modified, retries, max_retries, metadata
  *   {"task":ID,...}    a task: in, seq, status, name, created, modified, start, beat, heartbeat_timeout, task_timeout, retries,
- *                      max_retries, priority, worker, args, metadata, summary, cmd, run
+ *                      max_retries, priority, worker, args, metadata, summary, cmd, run, used
  *   {"queue":ID,"gone":T}, {"worker":ID,"gone":T}, {"task":ID,"gone":T}
  *                      it was deleted at T, a queue with all that is in it; of a task the id is kept for a day
  *   {"run":TOKEN,"of":ID,"end":STATUS,"at":T}
@@ -18,7 +18,8 @@
  * With seq the record is whole: a new entity, and what is missing is null, {} or none.  Without, it is of one that was told
  * before, and what is missing stays.  seq numbers all entities of the store in order of creation, in is the seq of a queue.
  * Times are microseconds since 1970, heartbeat_timeout and task_timeout seconds.  A task that leaves "running" ends its run; end
- * then says which status was set under the run's token.  Heartbeats are told only when they are the first of a run.
+ * then says which status was set under the run's token.  Heartbeats are told only when they are the first of a run.  How long a
+ * task has run is known from the times of commits; where it is told anew while it runs, used says how long until then.
  */
 #include "state.h"
 
@@ -195,7 +196,7 @@ task_apply(struct store *s, struct task *t, const struct task_image *im, struct 
 		t->run->task = t;
 	}
 	if (im->set & M_START || was != RUNNING)
-		t->mono_start = now.mono;
+		t->mono_start = im->set & M_USED ? now.mono - im->used : now.mono;
 	if (im->set & M_BEAT || was != RUNNING)
 		t->mono_beat = now.mono;
 	deadline_set(s, t);
@@ -624,7 +625,7 @@ check_set(unsigned *set, unsigned needs, bool there, int64_t seq, struct err *e)
 	if (*set & M_SEQ && ((*set & needs) != needs || seq < 1))
 		return err_set(e, 1, "not all that a new one needs");
 	if (*set & M_SEQ)
-		*set = M_ALL;
+		*set |= M_ALL;
 	return 0;
 }
 
@@ -763,17 +764,27 @@ queue_apply(struct store *s, const char *line, size_t n, struct now now, struct 
 }
 
 void
-queue_loaded(struct store *s, struct now now, int64_t stopped_wall)
+queue_renew(struct store *s, struct now now)
 {
 	for (size_t i = 0; i < s->queues.n; i++) {
 		for (struct task *t = s->by_seq[i]->in[RUNNING]; t; t = t->next_peer) {
-			int64_t used = t->v.start != NONE && stopped_wall > t->v.start ? stopped_wall - t->v.start : 0;
-
-			t->mono_start = now.mono - used;
 			t->mono_beat = now.mono;
 			deadline_set(s, t);
 		}
 	}
+}
+
+void
+queue_loaded(struct store *s, struct now now, int64_t stopped)
+{
+	for (size_t i = 0; i < s->queues.n; i++) {
+		for (struct task *t = s->by_seq[i]->in[RUNNING]; t; t = t->next_peer) {
+			int64_t used = stopped - t->mono_start;
+
+			t->mono_start = now.mono - (used > 0 ? used : 0);
+		}
+	}
+	queue_renew(s, now);
 }
 
 /* ---- dumps ---- */
@@ -833,8 +844,9 @@ dump_task(struct store *s, struct buf *b)
 	im.in = d->queue;
 	if (d->task->run)
 		memcpy(im.run, d->task->run->node.id, 16);
+	im.used = d->now - d->task->mono_start;
 	begin(b, "task", d->task->node.id);
-	record_put(b, record_task, M_ALL & ~(unsigned)M_END, &im);
+	record_put(b, record_task, (M_ALL & ~(unsigned)M_END) | (im.v.status == RUNNING ? M_USED : 0u), &im);
 	d->task = d->task->next;
 	return true;
 }
@@ -887,11 +899,12 @@ queue_dump_open(struct store *s, struct buf *also)
 /* What ended or went while the dump was at the tasks is told in its own phase, though also may have told it: the second time only
  * puts it where it belongs. */
 bool
-queue_dump(struct store *s, struct buf *b, size_t max)
+queue_dump(struct store *s, struct buf *b, size_t max, struct now now)
 {
 	struct dump *d = &s->dump;
 	size_t end = b->len + max;
 
+	d->now = now.mono;
 	while (d->phase < DUMP_END) {
 		if (b->len >= end)
 			return false;

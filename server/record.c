@@ -28,7 +28,8 @@ const struct member record_task[] = {
 	{"priority", M_PRIORITY, INT, TASK(priority)}, {"worker", M_WORKER, ID, TASK(worker)}, {"args", M_ARGS, DICT, TASK(args)},
 	{"metadata", M_METADATA, DICT, TASK(metadata)}, {"summary", M_SUMMARY, DICT, TASK(summary)}, {"cmd", M_CMD, CMD, TASK(cmd)},
 	{"run", M_RUN, ID, offsetof(struct task_image, run), false},
-	{"end", M_END, TASK_STATE, offsetof(struct task_image, end), false}, {0},
+	{"end", M_END, TASK_STATE, offsetof(struct task_image, end), false},
+	{"used", M_USED, INT, offsetof(struct task_image, used), false}, {0},
 };
 const struct member record_worker[] = {
 	{"in", M_IN, INT, offsetof(struct worker_image, in), false}, {"seq", M_SEQ, INT, WORKER(seq)},

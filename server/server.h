@@ -154,11 +154,13 @@ struct buf *store_turn(struct store *s, size_t *count);
 
 /* Replay: applies one record line (without newline) through the function that live changes use.  -1 with err: not a record. */
 int queue_apply(struct store *s, const char *line, size_t n, struct now now, struct err *e);
-void queue_loaded(struct store *s, struct now now, int64_t stopped_wall);   /* after replay: leases begin anew, run time used goes on */
+/* After replay, for which now.mono was of another clock, and stopped its last moment: leases begin anew, run time used goes on. */
+void queue_loaded(struct store *s, struct now now, int64_t stopped);
+void queue_renew(struct store *s, struct now now);          /* leases begin anew: heartbeats could not be taken */
 /* Compaction: appends records of the next entities after *cursor (0 = start) to b until max bytes; true when all are out.
  * While a cursor is open (queue_dump_open .. queue_dump_close), changes to what is already out are also appended to the buffer given. */
 void queue_dump_open(struct store *s, struct buf *also);
-bool queue_dump(struct store *s, struct buf *b, size_t max);
+bool queue_dump(struct store *s, struct buf *b, size_t max, struct now now);
 void queue_dump_close(struct store *s);
 uint64_t store_live(const struct store *s);                 /* bytes that a dump would take, about */
 
@@ -304,7 +306,8 @@ const char *journal_store_id(const struct journal *j);      /* the store's UUID 
 enum journal_mode { JOURNAL_FINE, JOURNAL_LOW, JOURNAL_REFUSE };   /* all changes / only ends of runs / none */
 enum journal_mode journal_mode(const struct journal *j);
 /* Ends a turn: writes the records in store_turn with a commit line, and syncs as asked.  0: on disk (as --sync says).  -1: nothing of
- * the turn holds: the file was cut back and *s read again (all pointers into it are void); err says why. */
+ * the turn holds: the file was cut back and *s read again (all pointers into it are void); err says why.  Only where the sync failed
+ * and the power goes before all is written anew the turn may be there after all. */
 int journal_commit(struct journal *j, struct store **s, struct now now, struct err *e);
 /* Between turns: a slice of compaction, a try to get out of a refusing mode, a late sync.  Returns the mono time of the next need. */
 int64_t journal_work(struct journal *j, struct store **s, struct now now);

@@ -133,7 +133,7 @@ struct due {
 struct dump {
 	struct buf *also;          /* NULL: none is open */
 	enum { DUMP_QUEUES, DUMP_WORKERS, DUMP_TASKS, DUMP_RUNS, DUMP_TOMBS, DUMP_END } phase;
-	int64_t queue;
+	int64_t queue, now;        /* now: mono */
 	struct worker *worker;
 	struct task *task;
 	struct run *run;
@@ -189,11 +189,13 @@ enum {
 	M_SEQ = 1 << 0, M_NAME = 1 << 1, M_STATUS = 1 << 2, M_CREATED = 1 << 3, M_MODIFIED = 1 << 4, M_START = 1 << 5, M_BEAT = 1 << 6,
 	M_TASK_TIMEOUT = 1 << 7, M_HEARTBEAT = 1 << 8, M_MAX_RETRIES = 1 << 9, M_RETRIES = 1 << 10, M_PRIORITY = 1 << 11,
 	M_WORKER = 1 << 12, M_ARGS = 1 << 13, M_METADATA = 1 << 14, M_SUMMARY = 1 << 15, M_CMD = 1 << 16, M_RUN = 1 << 17,
-	M_END = 1 << 18, M_HASH = 1 << 19, M_IN = 1 << 20, M_ALL = (1 << 21) - 1
+	M_END = 1 << 18, M_HASH = 1 << 19, M_IN = 1 << 20, M_ALL = (1 << 21) - 1,
+	M_USED = 1 << 21           /* only where a dump tells of a task that runs */
 };
 struct task_image {
 	struct task_data v;
 	int64_t in;                /* the seq of its queue */
+	int64_t used;              /* microseconds for which it has run */
 	uuid run;                  /* the token it runs under; all 0: none */
 	int end;                   /* what ended the run it had: see struct run */
 	unsigned set;

@@ -23,7 +23,7 @@ enum { FILES = 16, FDS = 16 };
 struct disk_file {
 	char name[64], durable[64];   /* "" none */
 	struct buf data;
-	size_t synced;
+	size_t synced, forgotten;     /* forgotten: up to there a sync thinks that all is written, for one failed */
 	bool used;
 };
 struct disk {
@@ -31,9 +31,10 @@ struct disk {
 	struct {
 		struct disk_file *f;
 		size_t at;
+		bool append;
 	} fd[FDS];
 	size_t room;                  /* bytes that can still be written */
-	int bad_syncs, bad_cuts, bad_writes;   /* so many of the next ones fail */
+	int bad_syncs, bad_cuts, bad_writes, bad_dirs;   /* so many of the next ones fail */
 	int64_t wall, mono;
 	uint32_t seed;
 	unsigned long syncs;
@@ -102,6 +103,7 @@ sim_open(void *ctx, const char *path, int flags, mode_t mode)
 		fd++;
 	d->fd[fd].f = f;
 	d->fd[fd].at = 0;
+	d->fd[fd].append = flags & O_APPEND;
 	return fd;
 }
 
@@ -123,6 +125,7 @@ static ssize_t
 sim_write(void *ctx, int fd, const void *p, size_t n)
 {
 	struct disk *d = ctx;
+	struct disk_file *f = d->fd[fd].f;
 
 	if (d->bad_writes && d->bad_writes--) {
 		errno = EIO;
@@ -134,8 +137,15 @@ sim_write(void *ctx, int fd, const void *p, size_t n)
 	}
 	n = n > 7 ? n - n / 4 : n;      /* short writes */
 	n = n < d->room ? n : d->room;
-	d->room -= n;
-	buf_add(&d->fd[fd].f->data, p, n);
+	if (!d->fd[fd].append && d->fd[fd].at < f->data.len) {
+		n = n < f->data.len - d->fd[fd].at ? n : f->data.len - d->fd[fd].at;
+		memcpy(f->data.p + d->fd[fd].at, p, n);
+		f->forgotten = d->fd[fd].at <= f->synced ? 0 : f->forgotten;
+	} else {
+		d->room -= n;
+		buf_add(&f->data, p, n);
+	}
+	d->fd[fd].at += n;
 	return (ssize_t)n;
 }
 
@@ -162,13 +172,16 @@ static int
 sim_sync(void *ctx, int fd)
 {
 	struct disk *d = ctx;
+	struct disk_file *f = d->fd[fd].f;
 
 	d->syncs++;
 	if (d->bad_syncs && d->bad_syncs--) {
+		f->forgotten = f->data.len;
 		errno = EIO;
 		return -1;
 	}
-	d->fd[fd].f->synced = d->fd[fd].f->data.len;
+	if (f->forgotten <= f->synced)
+		f->synced = f->data.len;
 	return 0;
 }
 
@@ -226,6 +239,10 @@ sim_syncdir(void *ctx, const char *dir)
 	struct disk *d = ctx;
 
 	(void)dir;
+	if (d->bad_dirs && d->bad_dirs--) {
+		errno = EIO;
+		return -1;
+	}
 	for (int i = 0; i < FILES; i++)
 		if (d->file[i].used && !d->file[i].name[0])
 			sim_drop(d, &d->file[i]);
@@ -262,6 +279,7 @@ power_cut(size_t keep)
 
 		if (f->used && f->data.len > f->synced + keep)
 			f->data.len = f->synced + keep;
+		memcpy(f->name, f->durable, sizeof f->name);
 	}
 	memset(disk.fd, 0, sizeof disk.fd);
 }
@@ -308,7 +326,7 @@ state(void)
 
 	buf_adds(&b, "");
 	queue_dump_open(st, &also);
-	while (!queue_dump(st, &b, 100))
+	while (!queue_dump(st, &b, 100, (struct now){disk.wall, disk.mono}))
 		;
 	queue_dump_close(st);
 	buf_free(&also);
@@ -376,6 +394,52 @@ test_basic(void)
 	closes();
 	free(a);
 	free(b);
+}
+
+/* The format as PROTOCOL has it: this file is read for ever. */
+static const char version1[] =
+	"{\"labtasker\":\"journal\",\"version\":1,\"store\":\"9b679504-281f-4fc4-9ae7-8baf1439c3dd\",\"crc\":\"9523f957\"}\n"
+	"{\"commit\":0,\"bytes\":0,\"time\":0,\"prev\":\"9523f957\",\"disk\":100,\"crc\":\"d31e4505\"}\n"
+	"{\"queue\":\"9d3a6231-90d0-4695-8208-73488584aa46\",\"seq\":1,\"name\":\"default\",\"hash\":\"$pbkdf2-sha256$29000$I06"
+	"sds3vxJw5DG9.Ahi1KQ$2xHOt7xyvcMncjbUhEDziqv3SXzRoH332NaVjLcN06A\",\"created\":1795684945968835,\"modified\":1795684945"
+	"968835}\n"
+	"{\"commit\":1,\"bytes\":226,\"time\":32487,\"prev\":\"d31e4505\",\"disk\":100,\"crc\":\"1838e3ac\"}\n"
+	"{\"task\":\"8ce2d8af-c472-4717-8949-0cba461859b2\",\"in\":1,\"seq\":2,\"status\":\"pending\",\"name\":\"x\",\"created"
+	"\":1795684945980528,\"modified\":1795684945980528,\"heartbeat_timeout\":60.0,\"retries\":0,\"max_retries\":3,\"priorit"
+	"y\":10,\"args\":{\"a\":1},\"cmd\":\"\"}\n"
+	"{\"commit\":1,\"bytes\":239,\"time\":44172,\"prev\":\"1838e3ac\",\"disk\":488,\"crc\":\"a582ef5d\"}\n"
+	"{\"worker\":\"87b5961a-417e-47c6-87a6-b7efb22bca18\",\"in\":1,\"seq\":3,\"status\":\"active\",\"created\":179568494598"
+	"7448,\"modified\":1795684945987448,\"retries\":0,\"max_retries\":3,\"metadata\":{\"host\":\"vm\",\"pid\":5685}}\n"
+	"{\"commit\":1,\"bytes\":202,\"time\":51092,\"prev\":\"a582ef5d\",\"disk\":811,\"crc\":\"e4797391\"}\n"
+	"{\"task\":\"8ce2d8af-c472-4717-8949-0cba461859b2\",\"status\":\"running\",\"modified\":1795684945992494,\"start\":1795"
+	"684945992494,\"beat\":1795684945992494,\"heartbeat_timeout\":90.0,\"worker\":\"87b5961a-417e-47c6-87a6-b7efb22bca18\","
+	"\"cmd\":[\"echo\",\"%(a)\"],\"run\":\"6180b77f-e0c7-4ca6-b646-6c5e24870a60\"}\n"
+	"{\"commit\":1,\"bytes\":284,\"time\":56137,\"prev\":\"e4797391\",\"disk\":1097,\"crc\":\"941ca262\"}\n"
+	"{\"task\":\"8ce2d8af-c472-4717-8949-0cba461859b2\",\"status\":\"success\",\"modified\":1795684945998116,\"worker\":nul"
+	"l,\"summary\":{},\"end\":\"success\"}\n"
+	"{\"commit\":1,\"bytes\":138,\"time\":61760,\"prev\":\"941ca262\",\"disk\":1466,\"crc\":\"09604abc\"}\n"
+	"{\"worker\":\"87b5961a-417e-47c6-87a6-b7efb22bca18\",\"gone\":1795684946000596}\n"
+	"{\"commit\":1,\"bytes\":74,\"time\":64239,\"prev\":\"09604abc\",\"disk\":1689,\"crc\":\"91b718a7\"}\n"
+	"{\"commit\":0,\"bytes\":0,\"time\":88009,\"prev\":\"91b718a7\",\"disk\":1847,\"crc\":\"aff66d5d\"}\n";
+
+static void
+test_format(void)
+{
+	char *was;
+
+	disk_new();
+	holds(opens(SYNC_ALWAYS, false));
+	closes();
+	file()->data.len = 0;
+	buf_add(&file()->data, version1, sizeof version1 - 1);
+	holds(opens(SYNC_ALWAYS, false) && file()->data.len == sizeof version1 - 1);
+	was = state();
+	holds(strstr(was, "\"status\":\"success\"") && strstr(was, "\"end\":\"success\"") && !strstr(was, "\"worker\""));
+	free(was);
+	closes();
+	memcpy(strchr(file()->data.p, '1'), "2", 1);
+	holds(!opens(SYNC_ALWAYS, false));
+	closes();
 }
 
 /* What was acknowledged is there after a power cut, whatever of the rest is. */
@@ -615,6 +679,110 @@ test_sync_error(void)
 	free(b);
 }
 
+/* A server that could not sync, or was killed before it did, leaves a file that only looks as if it were on disk.  The next one
+ * takes its word neither for the file's end nor for its name. */
+static void
+test_successor(void)
+{
+	char *a, *b;
+
+	disk_new();
+	disk.bad_dirs = 1;
+	holds(!opens(SYNC_ALWAYS, false));
+	closes();
+	holds(opens(SYNC_ALWAYS, false) && add_queue("one") == 0);
+	power_cut(0);
+	closes();
+	holds(opens(SYNC_ALWAYS, false) && queue_find(st, str_of("one")));
+	closes();
+	holds(opens(1, false) && add_queue("two") == 0 && add_queue("three") == 0);
+	disk.bad_syncs = 1;
+	holds(journal_flush(jl, &err) < 0);
+	closes();
+	holds(opens(SYNC_ALWAYS, false) && add_queue("four") == 0);
+	a = state();
+	power_cut(0);
+	closes();
+	holds(opens(SYNC_ALWAYS, false));
+	b = jl ? state() : xstrdup("");
+	holds(!strcmp(a, b));
+	closes();
+	free(a);
+	free(b);
+}
+
+/* Whether the one running task fails after so many microseconds from now on, and not before. */
+static bool
+due_in(int64_t us)
+{
+	return queue_due(st) == disk.mono + us;
+}
+
+static void
+run_one(double lease, int64_t timeout)
+{
+	struct json_doc *d = json_parse("{\"a\":1}", 7, NULL);
+	struct submit in = {
+		.args = d->root, .heartbeat_timeout = lease, .has_task_timeout = true, .task_timeout = timeout, .max_retries = 3
+	};
+	struct fetch f = {.start_heartbeat = true, .heartbeat_timeout = 0};
+	struct now at = {disk.wall, disk.mono};
+	struct err e = {0};
+	struct task *t;
+	uuid id;
+
+	holds(queue_create(st, str_of("one"), "$h", NULL, at, &e) && !queue_submit(st, queue_find(st, str_of("one")), &in, at, id, &e));
+	holds(queue_fetch(st, queue_find(st, str_of("one")), &f, at, &t, &e) == 1 && !journal_commit(jl, &st, at, &e));
+	json_free(d);
+}
+
+/* The run time that is used up goes on after a start, whatever the wall clock says, whoever else was started in between, and
+ * however often all was written anew. */
+static void
+test_run_time(void)
+{
+	int64_t left = 100000000, since;
+
+	disk_new();
+	holds(opens(SYNC_ALWAYS, false));
+	run_one(1000, 100);
+	for (int i = 0; i < 6; i++) {
+		since = disk.mono;
+		disk.mono += 7000000;
+		disk.wall += (i - 3) * INT64_C(5000000000);
+		holds(add_task("one", i) == 0);
+		left -= disk.mono - since;
+		jl->distrust = i > 2;        /* all is to be written anew */
+		while (journal_work(jl, &st, (struct now){disk.wall, disk.mono}) == disk.mono)
+			;
+		holds(journal_mode(jl) == JOURNAL_FINE && due_in(left));
+		closes();
+		disk.mono += i % 2 ? INT64_C(900000000) : -4000000;   /* nobody serves for a while, or the machine was started */
+		disk.wall -= INT64_C(3600000000);
+		holds(opens(SYNC_ALWAYS, false));
+		holds(due_in(left));
+	}
+	closes();
+}
+
+/* A turn that is undone neither lengthens nor shortens a run; its lease begins anew, for heartbeats are in no file. */
+static void
+test_undone_times(void)
+{
+	disk_new();
+	holds(opens(SYNC_ALWAYS, false));
+	run_one(50, 100);
+	disk.mono += 30000000;
+	disk.wall += INT64_C(7200000000);
+	disk.bad_writes = 1;
+	holds(add_task("one", 2) == -1 && journal_mode(jl) == JOURNAL_REFUSE && due_in(50000000));
+	disk.mono += 30000000;               /* while nothing is taken, no heartbeat is */
+	holds(due_in(20000000));
+	journal_work(jl, &st, (struct now){disk.wall, disk.mono});
+	holds(journal_mode(jl) == JOURNAL_FINE && due_in(39998000));
+	closes();
+}
+
 /* One task that changes all the time: the file stays small, the state is the same after a start. */
 static void
 test_compaction(void)
@@ -676,6 +844,7 @@ main(void)
 	if (!freopen("/dev/null", "w", stderr))   /* the journal's notices */
 		return 2;
 	test_basic();
+	test_format();
 	test_power();
 	test_torn();
 	test_damage();
@@ -683,6 +852,9 @@ main(void)
 	test_reserve();
 	test_write_error();
 	test_sync_error();
+	test_successor();
+	test_run_time();
+	test_undone_times();
 	test_compaction();
 	disk_new();
 	return test_done("journal");
