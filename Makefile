@@ -28,6 +28,11 @@ test: labtasker
 check: labtasker
 	CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' sh tests/run.sh '$(CORPORA)'
 
+# The server in a world made up from a seed: make sim SEED=7 (that one alone), SEEDS=20000 (1 to that), LIMIT=180 (so many seconds)
+sim:
+	CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' BIN=tests/bin/sim.d ONLY=sim SEED='$(SEED)' SEEDS='$(SEEDS)' LIMIT='$(LIMIT)' \
+	    sh tests/run.sh
+
 demo: labtasker
 	sh tests/demo.sh ./labtasker
 
@@ -55,4 +60,4 @@ dist:
 clean:
 	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
 
-.PHONY: all static test check demo bench install dist clean
+.PHONY: all static test check sim demo bench install dist clean

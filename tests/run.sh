@@ -4,7 +4,7 @@
 #   sh tests/run.sh             the suite: every tests/*.c, then every tests/*.t.sh on ./labtasker
 #   sh tests/run.sh CORPORA     the same with the public suites in that folder, and the order of use
 # CC, CFLAGS, LDFLAGS as make's.  BIN: where to build.  RUN: put before each test program (qemu-user).  PURE=1: C programs only.
-# LABTASKER: the binary for the scripts.
+# LABTASKER: the binary for the scripts.  ONLY=NAME: tests/NAME.c alone, and all that it says.
 cd "$(dirname "$0")/.." || exit 2
 CC=${CC:-c99} CFLAGS=${CFLAGS:--O2} BIN=${BIN:-tests/bin} corpora=$1
 LABTASKER=${LABTASKER:-$PWD/labtasker}
@@ -22,10 +22,12 @@ for f in *.c worker/*.c server/*.c cli/*.c; do
 done
 wait
 ar rc "$BIN/lib.a" "$BIN"/*.o || exit 2
-for f in tests/*.c; do
+for f in tests/${ONLY:-*}.c; do
 	$CC $CFLAGS -o "$BIN/$(basename "$f" .c)" "$f" "$BIN/lib.a" $LDFLAGS -lm &
 done
 wait
+[ -z "$ONLY" ] || exec "$BIN/$ONLY"
+[ -z "$RUN" ] || export SEEDS=${SEEDS:-20}   # an emulator is slow
 
 # Adds up a test's last "N passed, N failed"; a test without that line, or that ends otherwise than it says, has failed.
 count() {
