@@ -435,6 +435,7 @@ product(const struct term *t, struct scene *s, struct result *out)
 static bool
 pair(const struct term *t, struct scene *s, struct result *a, struct result *b, bool *done, struct result *out)
 {
+	*done = false;
 	if (!eval(t->child, s, a) || !eval(t->last, s, b))
 		return false;
 	*done = is_null(a) || is_null(b);
