@@ -44,6 +44,7 @@ struct hole {
 	bool turned;         /* DOUBLE, NESTED: bash's braces take it for unquoted */
 	bool evaluated;      /* PLAIN: no variable would help */
 	bool composed;       /* with operators: only a part of its word */
+	bool command;        /* it stands for the name of a command */
 	const char *why;     /* PLAIN, NAME: where it stands */
 	const char *operators;   /* not NULL: what it must not be, for the command would evaluate other arguments */
 	struct str delim;    /* not empty: the value must be no part of this, or it could end a here-document */
@@ -135,7 +136,8 @@ static const struct evaluator evaluators[] = {
 };
 
 /* Variables whose values some of the shells evaluate as arithmetic. */
-static const char integers[] = " BASHPID COLUMNS EGID ERRNO EUID FUNCNEST GID HISTCMD HISTSIZE KEYTIMEOUT KSHEGID KSHGID KSHUID LINENO "
+static const char integers[] = " BASHPID COLUMNS EGID ERRNO EUID FUNCNEST GID HISTCMD HISTSIZE KEYTIMEOUT KSHEGID KSHGID KSHUID "
+	"LINENO "
 	"LINES LISTMAX MAILCHECK OPTIND PGRP PIPESTATUS PPID RANDOM SAVEHIST SECONDS SHLVL SRANDOM TMOUT TRY_BLOCK_ERROR "
 	"TRY_BLOCK_INTERRUPT UID USER_ID ";
 
@@ -785,6 +787,12 @@ separator(struct lexer *x)
 	}
 }
 
+static bool
+assigns(const struct frame *f)
+{
+	return f->expect == COMMAND || (f->eval && f->eval->kind == DECLARE);
+}
+
 static void
 assigned(const struct lexer *x, struct frame *f)
 {
@@ -803,10 +811,10 @@ word_char(struct lexer *x)
 	struct frame *f = begin_word(x, true);
 	char c = peek(x, 0);
 
-	if (c == '=' && (f->expect == COMMAND || (f->eval && f->eval->kind == DECLARE)) && assignment(x, f))
+	if (c == '=' && assigns(f) && assignment(x, f))
 		assigned(x, f);
 	if (c == '[') {
-		f->subscript = f->expect == COMMAND && !f->assign && x->pos > f->start && assignment(x, f);
+		f->subscript = assigns(f) && !f->assign && x->pos > f->start && assignment(x, f);
 		f->bracket = true;
 	} else if (c == ']') {
 		f->bracket = f->subscript = false;
@@ -902,16 +910,21 @@ static void
 brace_name(struct lexer *x, struct frame *f)
 {
 	char c = peek(x, 0);
+	size_t start = x->pos, end = x->pos;
 
 	if (ident(c) || (x->p[x->pos - 1] == '{' && strchr("@*#?-$!", c))) {
 		x->pos++;
 		return;
 	}
 	f->named = true;
+	while (ident(x->p[start - 1]))
+		start--;
 	if (c == ':' && peek(x, 1) && strchr("-+?=", peek(x, 1)))
 		c = x->p[++x->pos];
 	if (c != '-' && c != '+' && c != '?' && (c != '=' || !f->quoted))
 		f->why = "${...}";
+	else if (c == '=' && listed(integers, (struct str){x->p + start, end - start}))
+		f->why = number;
 	x->pos++;
 }
 
@@ -1096,6 +1109,19 @@ line_delim(const struct lexer *x, const struct hole *h)
 	return d;
 }
 
+/* With what stands around it in its word the value, without quotes, could make a name that something is assigned to. */
+static bool
+makes_name(const struct lexer *x, const struct frame *f, const struct hole *h)
+{
+	size_t i = h->end;
+
+	while (i < x->n && ident(x->p[i]))
+		i++;
+	if (i == x->n)
+		return false;
+	return x->p[i] == '[' || ((x->p[i] == '=' || x->p[i] == '+') && (i > h->end || f->start < x->pos));
+}
+
 /* Where a word without quotes might be something else: in a list of commands, backquotes, or who knows. */
 static unsigned char
 force(const struct lexer *x, const struct frame *f, const struct hole *h)
@@ -1109,13 +1135,13 @@ force(const struct lexer *x, const struct frame *f, const struct hole *h)
 	if (next == '<' || next == '>' || next == '(')
 		set |= FORCE_ALWAYS;
 	if (list && f->expect != ARGUMENT && !f->assign && !f->redirect)
-		set |= FORCE_COMMAND;
+		set |= makes_name(x, f, h) ? FORCE_COMMAND | FORCE_ALWAYS : FORCE_COMMAND;
 	if ((list && f->brace) || ((h->why || x->doubt) && behind_brace(x)))
 		set |= FORCE_BRACES;
 	return set;
 }
 
-/* An argument of [, test and the like: its value must not turn out an operator, nor an option. */
+/* The name of a command must not turn out eval, an argument of [, test and the like not an operator nor an option. */
 static void
 place_operator(struct lexer *x, struct hole *h)
 {
@@ -1123,6 +1149,7 @@ place_operator(struct lexer *x, struct hole *h)
 	bool values;
 	char first = word_begins(x, f, &values);
 
+	h->command = f->expect == COMMAND && !f->assign && !f->redirect && !first;
 	if (x->doubt || !f->eval || f->command || (f->eval->kind != TEST && f->eval->kind != OPTION))
 		return;
 	if (first == '-') {
@@ -1399,7 +1426,7 @@ forced(const struct hole *h, struct str s)
 	for (size_t i = 0; i < LEN(reserved); i++)
 		if (str_is(s, reserved[i].word))
 			return true;
-	return memchr(s.p, '=', s.n);
+	return memchr(s.p, '=', s.n) || listed(integers, s);
 }
 
 static bool
@@ -1438,10 +1465,13 @@ put_plain(const struct tmpl *t, const struct hole *h, struct str s, struct buf *
 	return 0;
 }
 
-/* The value is, or with what stands beside it may become, one of the command's operators or options. */
+/* The value is, or with what stands beside it may become, what has the command evaluate other arguments. */
 static bool
 operates(const struct hole *h, struct str s)
 {
+	for (size_t i = 0; h->command && i < LEN(evaluators); i++)
+		if (str_is(s, evaluators[i].name))
+			return true;
 	if (!h->operators)
 		return false;
 	if (!*h->operators)
@@ -1449,11 +1479,14 @@ operates(const struct hole *h, struct str s)
 	return h->composed ? s.n && s.n <= 3 && s.p[0] == '-' : listed(h->operators, s);
 }
 
+/* Ends a name within "...".  A "" would not: bash drops those inside "${x:-...}" before it looks for names. */
+static const char nothing[] = "${x+}";
+
 static int
 put_value(const struct tmpl *t, const struct hole *h, struct str s, struct buf *out, struct err *e)
 {
 	if (operates(h, s))
-		return err_at(e, EXIT_REFUSED, h->pos, "%%(%.100s): its value is an operator of the command that it is an argument of",
+		return err_at(e, EXIT_REFUSED, h->pos, "%%(%.100s): its value would have the shell evaluate other arguments of its command",
 		    t->name[h->name]);
 	switch ((enum how)h->how) {
 	case RAW:
@@ -1469,10 +1502,11 @@ put_value(const struct tmpl *t, const struct hole *h, struct str s, struct buf *
 		put_quoted(out, s, "'\\''");
 		return 0;
 	case DOUBLE:
-		buf_adds(out, h->force & AFTER_NAME ? "\"\"" : "");
+		buf_adds(out, h->force & AFTER_NAME ? nothing : "");
 		put_double(out, s, h->turned);
 		return 0;
 	case NESTED:
+		buf_adds(out, h->force & AFTER_NAME ? nothing : "");
 		buf_addc(out, '"');
 		put_double(out, s, h->turned);
 		buf_addc(out, '"');

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Builds and runs the tests and closes with "N passed, N failed".
 #   sh tests/run.sh             the suite: every tests/*.c, then every tests/*.t.sh on ./labtasker
-#   sh tests/run.sh CORPORA     the same with the public suites in that folder, and the order of use
+#   sh tests/run.sh CORPORA     the same with the public suites in that folder, and the order of use; scripts see CHECK
 # CC, CFLAGS, LDFLAGS as make's.  BIN: where to build.  RUN: put before each test program (qemu-user).  PURE=1: C programs only.
 # LABTASKER: the binary for the scripts.  ONLY=NAME: tests/NAME.c alone, and all that it says.
 cd "$(dirname "$0")/.." || exit 2
@@ -64,7 +64,7 @@ for f in tests/*.c; do
 done
 if [ -z "$PURE" ]; then
 	for f in tests/*.t.sh; do
-		BIN=$BIN sh "$f" >"$BIN/out" 2>&1 </dev/null
+		BIN=$BIN CHECK=$1 sh "$f" >"$BIN/out" 2>&1 </dev/null
 		count "$(basename "$f")" $?
 	done
 fi

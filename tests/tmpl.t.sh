@@ -1,9 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Has the shells of this machine run what tests/tmpl.c expanded: every context with every nasty value, random nestings, and random
+# Has the shells of this machine run what tests/tmpl.c expanded: every context with nasty values, random nestings, and random
 # tokens around values that would run touch if they could.  The words args sees must be exact, and no file may appear.
-#   FUZZ=N, GARBAGE=N: how many random scripts; FROM=N: their first seed
-BIN=${BIN:-tests/bin} FUZZ=${FUZZ:-8} GARBAGE=${GARBAGE:-60} FROM=${FROM:-1}
+# One process a shell runs all texts, each in a subshell; where something is wrong, each again by -c to find out which.
+#   FUZZ=N, GARBAGE=N: how many random texts; FROM=N: their first seed; CHECK=1: many, every value in every context, and by -c too
+BIN=${BIN:-tests/bin} FROM=${FROM:-1}
+if [ -n "$CHECK" ]; then
+	FUZZ=${FUZZ:-100} GARBAGE=${GARBAGE:-3000} which=contexts candidates='sh dash bash busybox mksh zsh'
+else
+	FUZZ=${FUZZ:-4} GARBAGE=${GARBAGE:-60} which=some candidates='dash bash busybox mksh zsh'
+fi
 case $BIN in /*) ;; *) BIN=$PWD/$BIN ;; esac
 tmpl=$BIN/tmpl
 passed=0 failed=0 shells=
@@ -12,7 +18,7 @@ trap 'rm -rf "$base"' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir "$base/empty" && cd "$base/empty" || exit 2
 
-for s in sh dash bash busybox mksh zsh; do
+for s in $candidates; do
 	if command -v $s >/dev/null 2>&1; then
 		shells="$shells $s"
 	else
@@ -20,77 +26,77 @@ for s in sh dash bash busybox mksh zsh; do
 	fi
 done
 
-# args prints each of its arguments between < and >.
-head='args() { for a_ do printf "<%s>" "$a_"; done; echo; }'
-mksh_head='args() { for a_ do print -nr -- "<$a_>"; done; print; }'
-
-# run SHELL TEXT
+# run SHELL FILE [-c]: with args, which prints each of its arguments between < and >.  -c: by -c, which takes 128 KiB at most.
 run() {
-	case $1 in
-	busybox) busybox sh -c "$head
-$2" ;;
-	mksh) mksh -c "$mksh_head
-$2" ;;
-	*) "$1" -c "$head
-$2" ;;
-	esac
+	print='printf "<%s>" "$a_"' shell=$1
+	[ $1 = mksh ] && print='print -nr -- "<$a_>"'
+	[ $1 = busybox ] && shell='busybox sh'
+	{ echo "args() { for a_ do $print; done; echo; }"; cat "$2"; } >"$base/file"
+	if [ -n "$3" ]; then
+		$shell -c "$(cat "$base/file")"
+	else
+		$shell "$base/file"
+	fi >"$base/got" 2>"$base/err" </dev/null
 }
 
-clean() {
-	[ -z "$(ls -A)" ] && return
-	echo "tmpl.t.sh: failed: $1: these files appeared:" *
-	rm -rf "$base/empty/"* "$base/empty/".[!.]*
-	return 1
+clean() { rm -rf "$base/empty/"* "$base/empty/".[!.]*; }
+
+# well WHAT WANT: got is what the file WANT holds, and no file appeared.
+well() {
+	if [ "$1" = garbage ]; then
+		[ ! -e X ]
+	else
+		cmp -s "$2" "$base/got" && [ -z "$(ls -A)" ]
+	fi
 }
 
-count() {
-	if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-}
-
-# exact NAME TEXT WANT: each shell prints what the file WANT holds, and nothing appears.
-exact() {
-	for s in $shells; do
-		run $s "$2" >"$base/got" 2>"$base/err" </dev/null
-		r=0
-		cmp -s "$3" "$base/got" || {
-			r=1
-			echo "tmpl.t.sh: failed: $1 in $s:"
-			diff "$3" "$base/got" | head -n 6
-			head -n 3 "$base/err"
-		}
-		clean "$1 in $s" || r=1
-		count $r
-	done
-}
-
-k=0
-while "$tmpl" --want $k >"$base/want"; do
-	text=$("$tmpl" --text $k) || count 1
-	exact "context $k" "$text" "$base/want"
-	k=$((k + 1))
-done
-k=$FROM
-while [ $k -lt $((FROM + FUZZ)) ]; do
-	"$tmpl" --fuzz-want $k >"$base/want"
-	text=$("$tmpl" --fuzz $k) || count 1
-	exact "fuzz $k" "$text" "$base/want"
-	k=$((k + 1))
-done
-k=$FROM
-while [ $k -lt $((FROM + GARBAGE)) ]; do
-	text=$("$tmpl" --garbage $k)
-	for s in $shells; do
-		run $s "$text" >/dev/null 2>&1 </dev/null
-		if [ -e X ]; then
-			echo "tmpl.t.sh: failed: garbage $k in $s ran its value:"
-			echo "$text"
-			count 1
+# each SHELL WHAT FROM N
+each() {
+	k=$3
+	while [ $k -lt $(($3 + $4)) ] && "$tmpl" --text $2 $k >"$base/text"; do
+		"$tmpl" --want $2 $k 1 >"$base/want"
+		run $1 "$base/text" -c
+		if well $2 "$base/want"; then
+			passed=$((passed + 1))
 		else
-			count 0
+			failed=$((failed + 1))
+			echo "tmpl.t.sh: failed: $2 $k in $1:"
+			[ $2 = garbage ] && cat "$base/text"
+			diff -a "$base/want" "$base/got" | head -n 6
+			head -n 3 "$base/err"
+			ls -A
 		fi
-		rm -rf "$base/empty/"* "$base/empty/".[!.]*
+		clean
+		k=$((k + 1))
 	done
-	k=$((k + 1))
+}
+
+# all WHAT FROM N
+all() {
+	"$tmpl" --run $1 $2 $3 >"$base/script" && "$tmpl" --want $1 $2 $3 >"$base/output" || failed=$((failed + 1))
+	n=$(grep -c '^(eval ' "$base/script")
+	for s in $shells; do
+		run $s "$base/script"
+		if well $1 "$base/output"; then
+			passed=$((passed + n))
+			clean
+		else
+			clean
+			before=$failed
+			each $s $1 $2 $3
+			[ $failed -gt $before ] || { failed=$((failed + 1)); echo "tmpl.t.sh: failed: $1 in $s, but only together"; }
+		fi
+	done
+}
+
+[ -n "$shells" ] || shells=sh
+all $which 0 999
+[ -n "$CHECK" ] && for s in $shells; do each $s contexts 0 999; done
+all fuzz $FROM $FUZZ
+k=0
+while [ $k -lt $GARBAGE ]; do
+	all garbage $((FROM + k)) 60
+	k=$((k + 60))
 done
 echo "tmpl.t.sh: $passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
