@@ -653,8 +653,10 @@ dollar(struct lexer *x)
 		if (c == '#' || x->p[x->pos - 1] == '$')
 			x->dollar = x->pos;
 	}
-	if (c == '$')
+	if (c == '$' && quoted)
 		x->dollar = 0;
+	if (c == '$' && !quoted && peek(x, 0) == '\'')   /* zsh: the pid, and $'...' */
+		doubt(x, "text behind a $$' that not all shells read alike");
 }
 
 /* Backslash, $ and backquote; false when it is none of them. */

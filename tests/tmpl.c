@@ -117,6 +117,7 @@ static const struct expansion shell_cases[] = {
 	{"%(a)[ %(sp)", "'v'[ 'a b'", 0}, {"export x[ %(sp)", NULL, 11}, {"%(a)=%(sp)", "v='a b'", 0}, {"%(a)b=1", "'v'b=1", 0},
 	{"%(num)x=%(sp)",
 	"'1.50'x='a b'", 0}, {"%(uid)=%(sp)", "'UID'='a b'", 0}, {"p %(uid)=%(sp)", "p UID='a b'", 0},
+	{"p $$%(sp)", NULL, 5}, {"p $$%(a) \"$$%(sp)\"", "p $$v \"$$${x+}a b\"", 0}, {"p $$'a\\' %(sp)", NULL, 10},
 	{"%(ev) %(sp)", NULL, 1}, {"p; '%(ev)'", NULL, 5}, {"A=%(ev) p %(ev)", "A=eval p eval", 0},
 	{"if \"%(ev)\"; then p; fi", NULL, 5},
 	{"cat <<$x\n$x\n%(sp)", NULL, 1}, {"cat <<EOF\na\\\nEOF\np %(sp)", NULL, 3},
