@@ -602,7 +602,7 @@ fuzz(size_t k, struct buf *text, struct buf *want)
 	return r;
 }
 
-/* ---- random tokens: whatever the shells make of them, the value must not run ---- */
+/* ---- random tokens: whatever the shells make of them, the value must not run; no *, which would let file names in ---- */
 
 static const char *const tokens[] = {
 	"'", "'", "\"", "\"", "`", "`", "$(", ")", "${x:-", "${x#", "${", "}", "$((", "))", "((", "(", "<<E\n", "\nE\n", "<<-'E'\n",
@@ -610,8 +610,7 @@ static const char *const tokens[] = {
 	" ", " ", " ", "#", " #", "$", "$'", "$\"", "case ", "case x in ", " in ", "x) ", ";; ", " esac", ";", "&", "|", "{ ", " }",
 	"[[ ", " ]]", "[ ", " ]", "a[",
 	"]=1", "a=", "=(", "<(", "@(", "<", ">", "if ", "then ", "fi", "do ", "done", "for i in ", "f()", "args ", "args ", "args ",
-	"echo ", "x", "x", "E", "~", "*",
-	"{", ",", "=", "!", "-eq 1", "$x", "$#", "$[", "eval ", "let ", "test ", "export ", "typeset ", "$$", "${#x}", "function ",
+	"echo ", "x", "x", "E", "~", "{", ",", "=", "!", "-eq 1", "$x", "$#", "$[", "eval ", "let ", "test ", "export ", "typeset ", "$$", "${#x}", "function ",
 	"&&", "||",
 	">&", "<&", "exit ", "return ", "COLUMNS=", "RANDOM=", "OPTIND=", "for SECONDS in ", "\\eval ", "command -p ", "builtin ",
 	"'let' ", "unset ",
