@@ -1150,15 +1150,16 @@ place_operator(struct lexer *x, struct hole *h)
 	struct frame *f = list_around(x);
 	bool values;
 	char first = word_begins(x, f, &values);
+	bool empty = !first || first == '$' || first == '`';   /* or may be */
 
-	h->command = f->expect == COMMAND && !f->assign && !f->redirect && !first;
+	h->command = f->expect == COMMAND && !f->assign && !f->redirect && empty;
 	if (x->doubt || !f->eval || f->command || (f->eval->kind != TEST && f->eval->kind != OPTION))
 		return;
 	if (first == '-') {
 		command_plain(x, f, number);
-	} else if (!first) {
+	} else if (empty) {
 		h->operators = f->eval->kind == TEST ? f->eval->when : "";
-		h->composed = values || word_goes_on(x, h);
+		h->composed = !first && (values || word_goes_on(x, h));
 	}
 }
 

@@ -118,6 +118,7 @@ static const struct expansion shell_cases[] = {
 	{"%(num)x=%(sp)",
 	"'1.50'x='a b'", 0}, {"%(uid)=%(sp)", "'UID'='a b'", 0}, {"p %(uid)=%(sp)", "p UID='a b'", 0},
 	{"p $$%(sp)", NULL, 5}, {"p $$%(a) \"$$%(sp)\"", "p $$v \"$$${x+}a b\"", 0}, {"p $$'a\\' %(sp)", NULL, 10},
+	{"$x%(ev) %(sp)", NULL, 3}, {"x/%(ev) %(sp)", "x/eval 'a b'", 0}, {"[ $x%(op) %(sp) ]", NULL, 5},
 	{"%(ev) %(sp)", NULL, 1}, {"p; '%(ev)'", NULL, 5}, {"A=%(ev) p %(ev)", "A=eval p eval", 0},
 	{"if \"%(ev)\"; then p; fi", NULL, 5},
 	{"cat <<$x\n$x\n%(sp)", NULL, 1}, {"cat <<EOF\na\\\nEOF\np %(sp)", NULL, 3},
