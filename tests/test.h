@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../labtasker.h"
 static int test_passed, test_failed;
+static void test_report(bool ok, const char *file, int line, const char *fmt, ...) PRINTF(4, 5);
 static void
 test_report(bool ok, const char *file, int line, const char *fmt, ...)
 {
