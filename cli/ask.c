@@ -7,12 +7,54 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
+
+static struct buf caret;   /* two lines that show where a filter is wrong, for ask_fail */
 
 int
 ask_fail(const struct context *x, const struct err *e)
 {
 	warn("%s: %s", x->cmd->name, e->msg);
+	sys_write_all(2, caret.p, caret.len);
+	buf_free(&caret);
 	return e->code;
+}
+
+/* Local time's distance from UTC. */
+static int
+offset(int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+
+	if (!localtime_r(&t, &tm))
+		return 0;
+	return (int)(date_days(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday) * 86400 + tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec -
+	    seconds);
+}
+
+int
+ask_filter(struct json_doc *d, const char *text, bool verbose, const struct json **filter, struct err *e)
+{
+	struct when now = {sys_wall(), offset};
+	struct err why = {0};
+	struct buf b = {0};
+
+	*filter = NULL;
+	if (!text || !*text)
+		return 0;
+	tzset();
+	*filter = expr_parse(d, str_of(text), &now, &why);
+	if (!*filter) {
+		err_set(e, EXIT_USAGE, "Invalid value for --extra-filter: %lu:%lu: %s", (unsigned long)why.line, (unsigned long)why.col,
+		    why.msg);
+		tmpl_caret(&caret, str_of(text), &why);
+	} else if (verbose) {
+		json_print(&b, *filter, JSON_SPACED);
+		warn("filter: %s", b.p);
+		buf_free(&b);
+	}
+	return *filter ? 0 : -1;
 }
 
 struct client *

@@ -2,7 +2,7 @@
 /*
  * The command line's room: tables of commands and options, what each command does, and how results are shown.
  *
- * Order of use: opt, out, tty, table, literal, ask, select, edit, loopcmd, task, ls, update, delete, worker, queue, init, serve,
+ * Order of use: opt, out, tty, table, literal, when, expr, ask, select, edit, loopcmd, task, ls, update, delete, worker, queue, init, serve,
  * finish, event, status, wait, logs, explain, dump, completion, cli.
  */
 #ifndef CLI_H
@@ -114,12 +114,28 @@ struct json *literal_parse(struct json_doc *d, struct str text);
 struct json *literal_args(struct json_doc *d, char **word, int n, struct err *e);
 
 struct json *literal_dict(struct json_doc *d, const char *option, const char *text, struct err *e);   /* NULL with err: no dict */
-/* The text of -f to *filter, which lives in d; NULL text: NULL.  -1 with err. */
-int literal_filter(struct json_doc *d, const char *text, const struct json **filter, struct err *e);
+/* The number or the text (texts, side by side) at the front of s, of which *used bytes are it.  NULL with err.msg. */
+struct json *literal_scalar(struct json_doc *d, struct str s, size_t *used, struct err *e);
+
+/* ---- when.c: times as people write them, pure --------------------------------------------------------------------------------- */
+
+struct when {
+	int64_t now;                         /* wall */
+	int (*offset)(int64_t seconds);      /* local time's, east of UTC in seconds, at that many seconds since 1970 */
+};
+int when_parse(struct str s, const struct when *w, int64_t *wall);   /* 0 or -1; the forms are at the head of when.c */
+
+/* ---- expr.c: filters as Python writes them, to MongoDB's (SPEC 2), pure -------------------------------------------------------- */
+
+/* A dict, as literal_parse takes it, or a Python-style condition.  NULL with err.pos, line, col and a hint.  Lives in d. */
+struct json *expr_parse(struct json_doc *d, struct str text, const struct when *w, struct err *e);
 
 /* ---- ask.c: a command's talk with the server -------------------------------------------------------------------------------- */
 
 int ask_fail(const struct context *x, const struct err *e);   /* says e under the command's name; its exit status */
+/* The text of -f, Python's or MongoDB's, to *filter, which lives in d; no text: NULL.  verbose: shown on stderr as MongoDB has it.
+ * -1 with err, which ask_fail then shows with a caret. */
+int ask_filter(struct json_doc *d, const char *text, bool verbose, const struct json **filter, struct err *e);
 /* client_open for this command.  NULL: the reason was said, *rc is the exit status.  Owned. */
 struct client *ask_open(const struct context *x, bool create, bool auth, int *rc);
 /* Runs k with body (NULL: none).  0; -1: the reason was said. */

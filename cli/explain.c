@@ -544,7 +544,7 @@ check(struct wanted *w, const struct args *a, struct err *e)
 		return err_set(e, EXIT_USAGE, "Invalid value for --worker-id: '%s': it must be a worker's id", w->worker);
 	if (a->nword && uuid_parse(str_of(a->word[0]), id) < 0)
 		return err_set(e, EXIT_USAGE, "Invalid value: '%s' is no task's id", a->word[0]);
-	if (literal_filter(w->d, a->val[FILTER].text, &w->filter, e) < 0)
+	if (ask_filter(w->d, a->val[FILTER].text, false, &w->filter, e) < 0)
 		return -1;
 	return read_command(w, a, e);
 }

@@ -18,6 +18,7 @@ struct literal {
 	struct json_doc *d;
 	const char *p, *end;
 	int depth;
+	const char *why;   /* what is wrong with a number or text */
 };
 
 static struct json *value(struct literal *l);
@@ -198,8 +199,10 @@ number(struct literal *l)
 	if (l->end - l->p > 1 && *l->p == '0')
 		base = (l->p[1] | 0x20) == 'x' ? 16 : (l->p[1] | 0x20) == 'o' ? 8 : (l->p[1] | 0x20) == 'b' ? 2 : 0;
 	ok = peek(l) >= 0 && (base ? based(l, base, &b) : decimal(l, &b));
-	if (ok && !letter(peek(l)) && !digit(peek(l)) && peek(l) != '.' && !parse_float((struct str){b.p, b.len}, &real))
+	if (ok && !parse_float((struct str){b.p, b.len}, &real))
 		v = json_mknum(l->d, (struct str){b.p, b.len});
+	else
+		l->why = ok ? "this number is beyond a double" : "this is no number: 10, 1_000, 0x10, 1.5 and 1e3 are";
 	buf_free(&b);
 	return v;
 }
@@ -305,18 +308,21 @@ quoted(struct literal *l, bool raw, struct buf *b)
 			return true;
 		}
 		if (c == '\n' && !triple)
-			return false;
+			break;
 		if (c == '\\' && raw) {
 			buf_addc(b, c);
 			if (l->p < l->end)
 				buf_addc(b, *l->p++);
 		} else if (c == '\\') {
-			if (!escape(l, q, b))
+			if (!escape(l, q, b)) {
+				l->why = "this text holds a backslash before what is no escape of a character";
 				return false;
+			}
 		} else {
 			buf_addc(b, c);
 		}
 	}
+	l->why = "this text has no closing quote";
 	return false;
 }
 
@@ -469,7 +475,7 @@ value(struct literal *l)
 struct json *
 literal_parse(struct json_doc *d, struct str s)
 {
-	struct literal l = {d, s.p, s.p + s.n, 0};
+	struct literal l = {.d = d, .p = s.p, .end = s.p + s.n};
 	struct json *v;
 	bool comma;
 
@@ -481,6 +487,19 @@ literal_parse(struct json_doc *d, struct str s)
 }
 
 struct json *
+literal_scalar(struct json_doc *d, struct str s, size_t *used, struct err *e)
+{
+	struct literal l = {.d = d, .p = s.p, .end = s.p + s.n};
+	bool raw;
+	struct json *v = text_begins(&l, &raw) ? text(&l) : number(&l);
+
+	*used = (size_t)(l.p - s.p);
+	if (!v)
+		err_set(e, EXIT_USAGE, "%s", l.why);
+	return v;
+}
+
+struct json *
 literal_dict(struct json_doc *d, const char *option, const char *s, struct err *e)
 {
 	struct json *v = literal_parse(d, str_of(s));
@@ -489,19 +508,6 @@ literal_dict(struct json_doc *d, const char *option, const char *s, struct err *
 		return v;
 	err_set(e, EXIT_USAGE, "Invalid value for %s: it must be a dict: '{\"key\": \"value\"}'", option);
 	return NULL;
-}
-
-int
-literal_filter(struct json_doc *d, const char *s, const struct json **filter, struct err *e)
-{
-	*filter = NULL;
-	if (!s || !*s)
-		return 0;
-	*filter = literal_parse(d, str_of(s));
-	if (*filter && (*filter)->type == JSON_OBJ)
-		return 0;
-	return err_set(e, EXIT_USAGE, "Invalid value for --extra-filter: Python-style filters are not understood yet: write a dict: "
-	    "'{\"metadata.tag\": {\"$in\": [\"a\", \"b\"]}}'");
 }
 
 /* ---- words after -- ---- */

@@ -19,7 +19,7 @@ const struct opt loop_opts[] = {
 	[COMMAND] = {"-c --command --cmd", OPT_TEXT, "TEXT", "run TEXT with a shell instead of words after --", NULL},
 	[SCRIPT] = {"--script-path", OPT_TEXT, "FILE", "run the text of FILE, with its %(...) filled in, with a shell", NULL},
 	[EXECUTABLE] = {"--executable", OPT_TEXT, "SHELL", "the shell for -c and --script-path", "/bin/sh"},
-	[FILTER] = {"-f --extra-filter", OPT_TEXT, "FILTER", "take only tasks that match: '{\"metadata.tags\": \"a\"}'", NULL},
+	[FILTER] = {"-f --extra-filter", OPT_TEXT, "FILTER", "take only tasks that match: '\"a\" in list(metadata.tags)'", NULL},
 	[WORKER] = {"--worker-id", OPT_TEXT, "ID", "run as this worker instead of a new one", NULL},
 	[ETA] = {"--eta-max", OPT_DURATION, "DURATION", "a task that runs longer has failed (90, 1h30m)", NULL},
 	[TIMEOUT] = {"--heartbeat-timeout", OPT_DURATION, "SECONDS",
@@ -130,7 +130,8 @@ cmd_loop(struct context *x, struct args *a)
 	struct err e = {0};
 	int rc;
 
-	if (check_values(a, &e) < 0 || literal_filter(d, a->val[FILTER].text, &o.filter, &e) < 0 || !(recipe = read_command(a, &text, &e))) {
+	if (check_values(a, &e) < 0 || ask_filter(d, a->val[FILTER].text, o.verbose, &o.filter, &e) < 0 ||
+	    !(recipe = read_command(a, &text, &e))) {
 		rc = ask_fail(x, &e);
 		goto out;
 	}

@@ -111,7 +111,7 @@ select_set(struct select *s, const struct select_text *t, struct err *e)
 	s->text = *t;
 	s->limit = t->limit && t->limit->given ? t->limit->num : -1;
 	s->offset = t->offset ? t->offset->num : 0;
-	return literal_filter(s->d, t->filter, &s->filter, e);
+	return ask_filter(s->d, t->filter, false, &s->filter, e);
 }
 
 bool

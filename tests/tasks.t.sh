@@ -59,7 +59,7 @@ ok "is an empty list" prints '[]'
 "$lt" task ls >big
 ok "a reader that goes away" sh -c '"$1" task ls 2>err | sed -n 1q; [ ! -s err ]' x "$lt"
 for bad in '-s nostate' '--limit x' '--limit -1' '--offset -2' '-S x:up' '-S nofield' '--fmt xml' '--name a/b' '--fields nofield' \
-    '--fields stat' "-f {'a':" '--nosuch' 'word' '--piped-in --name one'; do
+    '--fields stat' '--nosuch' 'word' '--piped-in --name one'; do
 	ok "refused: task ls $bad" status 2 "$lt" task ls $bad
 	ok "in one line: $bad" says 'task ls'
 done
@@ -113,7 +113,7 @@ ok "no task was touched" same "$("$lt" task ls -q -f '{"priority": 1}')" "$a"
 ok "an id that is none" sh -c 'echo nonsense | "$1" task update -u priority=1 2>err; [ $? -eq 2 ] && grep -q "line 1 of standard input" err' x "$lt"
 for bad in '-u priority=x' '-u priority=1.5' '-u prio=1' '-u task_id=x' '-u created_at=1' '-u priority' '-u args=5' '-u args=[1]' \
     '-u status=done' '-u task_name=a/b' '-u task_name=' '-u priority.x=1' '-u args.=1' '-u args..x=1' '-u max_retries=None' '-u retries=-1' \
-    '-q' '-u priority=1 -- priority=2' '--editor vi -u priority=1' '-- -u' '-u summary=x' '-u cmd=[1]' '-f x{ -u priority=1'; do
+    '-q' '-u priority=1 -- priority=2' '--editor vi -u priority=1' '-- -u' '-u summary=x' '-u cmd=[1]'; do
 	ok "refused: task update $bad" status 2 "$lt" task update --name one $bad
 	ok "in one line: $bad" says 'task update'
 done
