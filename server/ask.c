@@ -199,6 +199,7 @@ ask_route(struct ask *a, const struct route *routes, size_t n, struct str path)
 		}
 		buf_adds(&a->out->head, "\r\n");
 		a->out->status = 307;
+		a->out->type = NULL;
 		return NULL;
 	}
 	ask_refuse(a, 404, "Not Found");

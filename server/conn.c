@@ -368,7 +368,7 @@ put_answer(struct conn *c, struct answer *a, struct now now)
 	c->ping = now.mono + c->opts->ping;
 	/* HEAD is the last: should its turn fail, the text of the 503 would look like another answer. */
 	c->closing = (c->http.close || head) && !c->listener;
-	put_head(c, a->status, a->type ? a->type : "application/json", a->body.len, now.wall, (struct str){a->head.p, a->head.len});
+	put_head(c, a->status, a->type, a->body.len, now.wall, (struct str){a->head.p, a->head.len});
 	if (c->listener)
 		put_chunk(c, (struct str){a->body.p, a->body.len});
 	else if (!head)

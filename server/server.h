@@ -371,7 +371,7 @@ struct answer {
 	int status;
 	struct buf head;               /* extra header lines, each ending in CR LF */
 	struct buf body;
-	const char *type;              /* content type; NULL: application/json */
+	const char *type;              /* content type, made application/json by the caller; NULL: none */
 	char queue[101];               /* whose credentials they were, "" nobody's */
 	struct listener *listener;     /* events follow the body, without end; owned by whoever takes the answer */
 };
