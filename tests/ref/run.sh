@@ -122,6 +122,31 @@ ok "their loop ran the job" has "1 two" out
 ok "the task succeeded" same "$(count success)" 1
 "$REFENV/bin/python" "$here/client.py" drain >out 2>&1
 ok "their Python client submits, updates, drains" has "client.py: all fine" out
+for part in queue workers events filters timeouts; do
+	"$REFENV/bin/python" "$here/client.py" $part >out 2>&1
+	ok "their Python client: $part" has "client.py: all fine" out
+done
+"$ref" event listen --timeout 10 -c >events 2>&1 </dev/null &
+listener=$!
+t=0
+until has "connect" events 2>/dev/null || [ $t -gt 100 ]; do sleep 0.1; t=$((t + 1)); done
+"$lt" submit -- --heard 1 >/dev/null
+t=0
+until grep -q 'created -> pending' events || [ $t -gt 100 ]; do sleep 0.1; t=$((t + 1)); done
+ok "their event listen hears our submit" has "created -> pending" events
+kill $listener
+# Their worker dies by kill -9: its lease runs out, and another finishes the task.
+"$ref" loop --heartbeat-timeout 2 -- sh -c 'echo running; exec sleep 60' x '%(heard)' >out 2>&1 </dev/null &
+w=$!
+t=0
+until [ "$(count running)" = 1 ] || [ $t -gt 200 ]; do sleep 0.1; t=$((t + 1)); done
+kill -9 $w
+t=0
+until [ "$(count running)" = 0 ] || [ $t -gt 200 ]; do sleep 0.1; t=$((t + 1)); done
+"$lt" task ls --fmt jsonl --no-pager -s pending >crashed
+ok "the task of a worker that was killed is pending again" has "heartbeat or task execution timed out" crashed
+"$ref" loop -- echo 'again' '%(heard)' >out 2>&1 </dev/null
+ok "and run by another" has "again 1" out
 # Killed and started again, ours still has all of it.
 kill -9 $ours
 wait $ours 2>/dev/null
