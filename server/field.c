@@ -54,6 +54,22 @@ fault(struct spot *p, const char *type, const char *msg, const char *ctx)
 	p->faults++;
 }
 
+/* A fault whose message, and context, end in a bound. */
+static void
+fault_bound(struct spot *p, const char *type, const char *msg, const char *key, int64_t n)
+{
+	struct buf m = {0}, c = {0};
+
+	buf_adds(&m, msg);
+	buf_addint(&m, n);
+	buf_printf(&c, "{\"%s\":", key);
+	buf_addint(&c, n);
+	buf_addc(&c, '}');
+	fault(p, type, m.p, c.p);
+	buf_free(&m);
+	buf_free(&c);
+}
+
 /* A fault whose message, and context, end in a length. */
 static void
 fault_length(struct spot *p, const char *type, const char *msg, const char *ctx, size_t n)
@@ -134,23 +150,12 @@ check_int(struct spot *p, const struct field *f, struct value *v)
 	}
 	if (f->min == f->max)
 		return;
-	if (v->num < f->min) {
-		struct buf msg = {0}, ctx = {0};
-
-		buf_printf(&msg, "Input should be greater than or equal to %ld", (long)f->min);
-		buf_printf(&ctx, "{\"ge\":%ld}", (long)f->min);
-		fault(p, "greater_than_equal", msg.p, ctx.p);
-		buf_free(&msg);
-		buf_free(&ctx);
-	} else if (v->num > f->max) {
-		struct buf msg = {0}, ctx = {0};
-
-		buf_printf(&msg, "Input should be less than or equal to %ld", (long)f->max);
-		buf_printf(&ctx, "{\"le\":%ld}", (long)f->max);
-		fault(p, "less_than_equal", msg.p, ctx.p);
-		buf_free(&msg);
-		buf_free(&ctx);
-	}
+	if (v->num < f->min && f->min > 0)   /* as the reference says it */
+		fault_bound(p, "greater_than", "Input should be greater than ", "gt", f->min - 1);
+	else if (v->num < f->min)
+		fault_bound(p, "greater_than_equal", "Input should be greater than or equal to ", "ge", f->min);
+	else if (v->num > f->max)
+		fault_bound(p, "less_than_equal", "Input should be less than or equal to ", "le", f->max);
 }
 
 static void
