@@ -121,6 +121,11 @@ static const struct row rows[] = {
 	{"PUT", "/tasks", "{}", 422, FAULT("\"body\""), 0},
 	{"PUT", "/tasks", "[]", 200, "{\"notification\":null,\"found\":false,\"content\":[]}", 0},
 	{"PUT", "/tasks?reset_pending=perhaps", "[]", 422, FAULT("\"query\",\"reset_pending\""), 0},
+	/* events and stats: tests/serve.c listens */
+	{"DELETE", "/events", NULL, 405, "{\"detail\":\"Method Not Allowed\"}", 0},
+	{"HEAD", "/events", NULL, 405, "", 0},
+	{"GET", "/stats", NULL, 200, "{\"queue_id\":\"$q\",*", 0},
+	{"GET", "/metrics", NULL, 404, "{\"detail\":\"Not Found\"}", 0},
 	/* the end of things */
 	{"DELETE", "/tasks/$1", NULL, 204, "", 0},
 	{"DELETE", "/tasks/$1", NULL, 404, DETAIL, 0},
@@ -195,7 +200,7 @@ test_rows(void)
 {
 	for (size_t i = 0; i < LEN(rows); i++) {
 		const struct row *w = rows + i;
-		bool bare = w->path[0] == 'a' || (w->path[0] == '/' && (!strncmp(w->path, "/api", 4) || !strncmp(w->path, "/health", 7) || !strcmp(w->path, "/nowhere") || !w->path[1]));
+		bool bare = w->path[0] == 'a' || (w->path[0] == '/' && (!strncmp(w->path, "/api", 4) || !strncmp(w->path, "/health", 7) || !strcmp(w->path, "/metrics") || !strcmp(w->path, "/nowhere") || !w->path[1]));
 		char *path = filled(w->path), *body = w->body ? filled(w->body) : NULL, *pattern = filled(w->pattern), *got;
 		char *full = xprintf("%s%s", bare ? "" : "/api/v1/queues/me", path);
 		struct reply r;
