@@ -101,6 +101,42 @@ wait $w
 ok "the loop goes on after a cancelled task" same $? 0
 ok "the task stays cancelled" same "$(count cancelled)" 1
 
+# What people look with, on their server.
+"$lt" event listen --compact >ev 2>ev.err </dev/null &
+ev=$! t=0
+until grep -q connected ev.err || [ $t -gt 100 ]; do sleep 0.1; t=$((t + 1)); done
+id=$("$lt" submit --name seen --max-retries 1 -- --v.w 1)
+"$ref" loop --no-use-pty -- sh -c 'echo "by their loop $1"; exit 1' x '%(v.w)' >out 2>&1 </dev/null
+t=0
+until grep -q "$id.*-> failed" ev || [ $t -gt 100 ]; do sleep 0.1; t=$((t + 1)); done
+kill $ev
+wait $ev 2>/dev/null
+ok "event listen: each step of a task" same "$(grep -c "\]\[task      \]\[$id\]\[" ev)" 3
+ok "and its worker's" has '\[worker    \]' ev
+"$lt" status >out 2>err
+ok "status counts" has '^tasks *[0-9]* pending, 0 running, [0-9]* success, [1-9][0-9]* failed' out
+ok "and reckons a rate from their times" has '^rate' out
+"$lt" status --json >out
+ok "status --json" has '^{"tasks":{"pending":' out
+"$lt" wait "$id" 2>err
+ok "wait: it has failed" same $? 1
+"$lt" logs --failed >out 2>err
+ok "logs of their loop" has "Task $id failed" out
+pend=$("$lt" submit -- --p.q 1 --r 2)
+"$lt" wait --timeout 0.2 "$pend" 2>err
+ok "wait: time is up" same $? 124
+"$lt" explain "$pend" -- echo '%(p.q)' '%(z)' >out 2>err
+ok "explain: what is missing" has 'does not have: z$' out
+ok "explain: what is too much" has 'does not use: r$' out
+"$lt" explain "$pend" -f '{"args.r": 3}' >out 2>err
+ok "explain: the filter" has 'the filter does not match' out
+"$lt" explain -- echo '%(p)' '%(r)' >out 2>err
+ok "explain: all" has 'with the arguments p.q, r: fits the command' out
+"$lt" queue dump >"$dir/theirs.jsonl" 2>err
+ok "dump of their queue" same "$(wc -l <"$dir/theirs.jsonl" | tr -d ' ')" "$(($("$lt" task ls --no-pager -q | wc -l) + 1))"
+"$lt" logs --prune 0s 2>err
+ok "logs --prune leaves what is pending" has 'removed' err
+
 # ---- our server, their client, commands and worker ----
 mkdir -p "$dir/b"
 (cd "$dir" && exec "$lt" serve --host 127.0.0.1 --port $op --store "$dir/store" 2>ourserver.log) &
@@ -112,6 +148,18 @@ config "$dir/b" $op qb
 cd "$dir/b" || exit 2
 "$ref" queue create-from-config >out 2>&1
 ok "their queue create-from-config" same $? 0
+# A queue out of their server into ours, and back into a new one of theirs.
+kept() { sed -e 's/"\(task_id\|queue_id\|created_at\|start_time\|last_heartbeat\|last_modified\|worker_id\)":[^,}]*,*//g' -e 's/,}/}/' "$1" | tail -n +2 | sort; }
+"$lt" queue load "$dir/theirs.jsonl" 2>err
+ok "their dump into ours" same $? 0
+"$lt" queue dump >"$dir/ours.jsonl"
+ok "the same tasks" same "$(kept "$dir/ours.jsonl")" "$(kept "$dir/theirs.jsonl")"
+config "$dir/c" $rp qc
+(cd "$dir/c" && "$lt" queue create-from-config -q >out 2>err && "$lt" queue load "$dir/ours.jsonl" 2>err && "$lt" queue dump >again.jsonl 2>>err)
+ok "ours into theirs" same $? 0
+ok "that ids are new is said" has 'have new ids' "$dir/c/err"
+ok "the same tasks again" same "$(kept "$dir/c/again.jsonl")" "$(kept "$dir/ours.jsonl")"
+"$lt" task ls -q --no-pager | "$lt" task delete -y >out 2>err
 "$ref" task submit --task-name first -- --x 1 --y two >out 2>&1
 ok "their task submit" same $? 0
 "$ref" task ls --no-pager >ls 2>&1
