@@ -23,6 +23,17 @@ pid=$!
 ok "--watch shows it again" await sh -c '[ $(grep -c ^tasks watch) -gt 1 ]'
 kill $pid
 ok "without colours or jumps in a file" hasnt "$(printf '\033')" watch
+cat >steps <<S
+expect tasks    0 pending
+expect workers
+expect tasks    0 pending
+send \x03
+S
+case $BIN in /*) pty=$BIN/pty ;; *) pty=$top/$BIN/pty ;; esac
+"$pty" -s steps "$lt" status --watch --every 0.1 >screen 2>&1
+ok "Ctrl-C ends it at a terminal" same $? 130
+ok "where it clears once" same "$(grep -c "$(printf '\033\\[2J')" screen)" 1
+ok "and then writes over what was there" has "$(printf '\033\\[H')server" screen
 
 place wait
 ok "nothing is named" status 2 "$lt" wait
