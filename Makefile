@@ -39,6 +39,12 @@ demo: labtasker
 bench: labtasker
 	CC='$(CC)' sh bench/run.sh
 
+# How large the journal gets, and how long compaction holds up a turn, with a million tasks on the disk of TMPDIR.
+bench-journal:
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o tests/bin/bench-journal bench/journal.c server/*.c $$(ls *.c | grep -v '^labtasker.c') $(LDFLAGS)
+	d=$$(mktemp -d "$${TMPDIR:-/var/tmp}/labtasker-bench.XXXXXX") && { tests/bin/bench-journal "$$d"; rc=$$?; rm -rf "$$d"; exit $$rc; }
+
 install: labtasker
 	mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	cp labtasker '$(DESTDIR)$(PREFIX)/bin/labtasker'
@@ -60,4 +66,4 @@ dist:
 clean:
 	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
 
-.PHONY: all static test check sim demo bench install dist clean
+.PHONY: all static test check sim demo bench bench-journal install dist clean

@@ -48,6 +48,7 @@ static size_t turn_max = 1 << 30;       /* larger turns are refused, and no read
 static size_t reserve_size = 1 << 20;
 static size_t slice = 256 << 10;        /* of a dump: about a millisecond */
 static size_t spread = 1 << 20;         /* bytes of a successor between syncs, so that no sync is long */
+static size_t piece = 8 << 20;          /* of a replaced file that is given back a turn: some milliseconds */
 static size_t small = 16 << 20;         /* a journal that size is not worth compacting: read in a tenth of a second */
 
 static const char marker[] = "{\"commit\":";
@@ -80,7 +81,7 @@ struct journal {
 	int64_t last;             /* mono: the last turn */
 	/* compaction */
 	bool dumping;
-	struct file next;
+	struct file next, spent;  /* spent: what it replaced; fd -1: none */
 	struct buf also, chunk;
 	uint64_t base;            /* size after the last compaction */
 	int64_t pause;            /* mono: no compaction before */
@@ -751,12 +752,42 @@ begin_next(struct journal *j)
 	return rc;
 }
 
+static void
+drop_spent(struct journal *j)
+{
+	if (j->spent.fd >= 0)
+		j->os->close(j->os->ctx, j->spent.fd);
+	j->spent.fd = -1;
+}
+
+/* The file that was replaced is nobody's any more, but to take a large one back the system needs long: see shrink. */
+static void
+spend(struct journal *j, struct file was)
+{
+	drop_spent(j);
+	j->spent = was;
+}
+
+/* Gives a piece of it back to the disk.  True: there is more. */
+static bool
+shrink(struct journal *j)
+{
+	if (j->spent.fd < 0)
+		return false;
+	j->spent.end -= j->spent.end < piece ? j->spent.end : piece;
+	if (j->spent.end && !j->os->truncate(j->os->ctx, j->spent.fd, (int64_t)j->spent.end))
+		return true;
+	drop_spent(j);
+	return false;
+}
+
 /* Makes the successor, which has everything, the journal.  Its seal comes before the rename: from then on damage anywhere before
  * it is seen.  -1 with errno: the old one goes on; but where only the directory could not be synced the new one does, distrusted. */
 static int
 finish_next(struct journal *j, struct now now)
 {
 	struct buf b = {0};
+	struct file was;
 	int rc;
 
 	rc = sync_file(j, &j->next);
@@ -765,14 +796,17 @@ finish_next(struct journal *j, struct now now)
 	buf_free(&b);
 	if (rc < 0 || j->os->rename(j->os->ctx, j->temp, j->path) < 0)
 		return -1;
-	if (j->file.fd >= 0)
-		j->os->close(j->os->ctx, j->file.fd);
+	was = j->file;
 	j->file = j->next;
 	j->next.fd = -1;
 	j->base = j->file.end;
 	j->dirty = INT64_MAX;
 	j->uncut = j->stuck = false;
 	j->distrust = j->os->syncdir(j->os->ctx, j->dir) < 0;
+	if (was.fd >= 0 && j->distrust)
+		j->os->close(j->os->ctx, was.fd);   /* a power cut may bring it back: it stays whole */
+	else if (was.fd >= 0)
+		spend(j, was);
 	return j->distrust ? -1 : 0;
 }
 
@@ -938,7 +972,7 @@ journal_work(struct journal *j, struct store **s, struct now now)
 	more = dump_work(j, *s, now);
 	if (refused && journal_mode(j) != JOURNAL_REFUSE)
 		queue_renew(*s, now);
-	if (more)
+	if (more || shrink(j))
 		return now.mono;
 	if (journal_mode(j) != JOURNAL_REFUSE && now.mono >= seal_time(j) && seal(j, now) < 0)
 		j->file.told = j->file.disk;   /* it is only a help; the next turn will show what is wrong */
@@ -1135,6 +1169,7 @@ journal_open(const struct journal_opts *o, struct store **s, struct err *e)
 	j->dirty = INT64_MAX;
 	j->last = j->retry = now.mono;
 	j->skew = -now.mono;
+	j->spent.fd = -1;
 	j->os->unlink(j->os->ctx, j->temp);
 	rc = open_old(j, o, s, now, e);
 	if (!rc) {
@@ -1161,6 +1196,7 @@ journal_close(struct journal *j)
 		j->os->close(j->os->ctx, j->next.fd);
 		j->os->unlink(j->os->ctx, j->temp);
 	}
+	drop_spent(j);
 	buf_free(&j->also);
 	buf_free(&j->chunk);
 	free(j->dir);

@@ -1037,7 +1037,7 @@ answered(struct client *c, const struct asked *x, int status, struct str text)
 	else if (a->kind == FETCH && status == 200 && a->found)
 		begin_job(c, x, json_gets(d->root, "task"));
 	else if (a->kind == BEAT && mine && status == 204)
-		believe(&c->job, x->since);
+		believe(&c->job, a->keyed ? x->since : c->job.since);   /* without a token it may have been another's run */
 	else if (mine && (a->kind == BEAT || a->kind == REPORT || a->kind == UPDATE))
 		c->job.has = false;
 	if (a->kind == SUBMIT && status == 201 && acks < (int)LEN(acked) && (sync_mode == SYNC_ALWAYS || m_task(a->about)))
@@ -1302,6 +1302,7 @@ world_new(void)
 	reserve_size = ROOM;
 	slice = 100 + roll(3000);
 	spread = 500 + roll(5000);
+	piece = 1000 + roll(10000);
 	small = 2000 + roll(20000);
 	for (int i = 0; i < CLIENTS; i++) {
 		clients[i].queue = chance(4);
