@@ -94,6 +94,8 @@ call_put(struct buf *b, const struct call *k, const char *prefix, struct str hea
 		buf_printf(b, "Labtasker-Run: %s\r\n", k->run);
 	if (ours && k->last[0])
 		buf_printf(b, "Last-Event-ID: %s\r\n", k->last);
+	if (ours && k->wait)
+		buf_printf(b, "Prefer: wait=%d\r\n", k->wait);
 	if (k->body.len || r->method[0] == 'P')
 		buf_printf(b, "Content-Length: %lu\r\n", (unsigned long)k->body.len);
 	buf_adds(b, "\r\n");

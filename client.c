@@ -498,7 +498,7 @@ limit_of(const struct client *c)
 		return c->wire.since + CONNECT * SECOND;
 	if (!k)
 		return INT64_MAX;
-	return (k->when > c->wire.since ? k->when : c->wire.since) + call_row(k)->answer * SECOND;
+	return (k->when > c->wire.since ? k->when : c->wire.since) + (call_row(k)->answer + k->wait) * SECOND;
 }
 
 /* The try that is under way has had its time. */
@@ -508,7 +508,7 @@ expire_try(struct client *c, int64_t now)
 	char why[64];
 
 	if (c->wire.up)
-		snprintf(why, sizeof why, "no answer for %d s", call_row(c->sent.head)->answer);
+		snprintf(why, sizeof why, "no answer for %d s", call_row(c->sent.head)->answer + c->sent.head->wait);
 	else
 		snprintf(why, sizeof why, "no connection within %d s", CONNECT);
 	c->wire.answers = 0;   /* silent, not stale */

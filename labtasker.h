@@ -110,6 +110,7 @@ void uuid_print(const unsigned char id[16], char out[37]);
 void sys_start(void);        /* once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored */
 int64_t sys_wall(void);
 int64_t sys_mono(void);      /* CLOCK_MONOTONIC, else times(2) */
+int64_t sys_from_local(int64_t wall); /* a time read as if UTC that was this machine's local time; as it is where the system cannot tell */
 void sys_random(void *p, size_t n);   /* /dev/urandom, else a mix of clocks, pids and addresses, said once on stderr */
 void sys_uuid(char out[37]);          /* a random (version 4) UUID */
 const char *sys_host(void);           /* this host's name; borrowed for ever */
@@ -140,6 +141,7 @@ struct sys_spawn {
 	const char *dir;      /* NULL: stay */
 	int fd[3];            /* become 0, 1, 2; -1 is /dev/null */
 	int notify;           /* before exec the child writes its pid there as one pid_t, and -pid follows if exec fails; -1: nowhere */
+	const char *tty;      /* not NULL: it leads a session with this terminal, which becomes 0 (unless fd[0] is given), 1 and 2 */
 	int foreground;       /* a terminal whose foreground group the child becomes; -1: none */
 };
 /* Starts argv[0] (searched in PATH of envp): its own process group, default dispositions, empty mask, descriptors 0-2 only.
@@ -444,6 +446,7 @@ struct call {
 	struct buf body;       /* JSON; empty: none.  Freed by call_free */
 	char key[40];          /* Idempotency-Key; "" none.  submit and fetch: made by client_send when empty and the server is ours */
 	char run[40];          /* Labtasker-Run; "" none; sent to our servers only */
+	int wait;              /* fetch: seconds that our server may hold it until there is a task (Prefer: wait) */
 	int64_t deadline;      /* mono: give up; 0: by the class of the call (30 s for a person's command); -1: never */
 	/* A stream: its bytes go here as they come, p NULL at the beginning of each; it ends only by a refusal, and is begun anew where it
 	 * breaks.  deadline is for its first beginning. */

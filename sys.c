@@ -144,6 +144,20 @@ sys_start(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+int64_t
+sys_from_local(int64_t wall)
+{
+	int64_t part = wall % 1000000 + (wall % 1000000 < 0 ? 1000000 : 0);
+	time_t t = (time_t)((wall - part) / 1000000);
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm))
+		return wall;
+	tm.tm_isdst = tm.tm_wday = -1;
+	t = mktime(&tm);
+	return tm.tm_wday < 0 ? wall : (int64_t)t * 1000000 + part;
+}
+
 void
 sys_cloexec(int fd)
 {
@@ -432,16 +446,27 @@ spawn_child(const struct sys_spawn *s, char **shargv)
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	pid_t self = getpid();
 	sigset_t none;
-	int fd[3];
+	int fd[3], tty = -1;
 
-	setpgid(0, 0);
+	if (s->tty)
+		setsid();
+	else
+		setpgid(0, 0);
 	if (s->notify >= 0)
 		while (write(s->notify, &self, sizeof self) < 0 && errno == EINTR)
 			;
 	if (s->foreground >= 0)
 		tcsetpgrp(s->foreground, self);
+	if (s->tty) {
+		tty = open(s->tty, O_RDWR);   /* which makes it our terminal on most systems */
+		if (tty < 0)
+			return errno;
+#ifdef TIOCSCTTY
+		ioctl(tty, TIOCSCTTY, 0);
+#endif
+	}
 	for (int i = 0; i < 3; i++) {
-		fd[i] = s->fd[i] < 0 ? open("/dev/null", i ? O_WRONLY : O_RDONLY) : s->fd[i];
+		fd[i] = s->tty ? (s->fd[i] < 0 ? tty : s->fd[i]) : s->fd[i] < 0 ? open("/dev/null", i ? O_WRONLY : O_RDONLY) : s->fd[i];
 		if (fd[i] >= 0 && fd[i] < 3 && fd[i] != i)
 			fd[i] = fcntl(fd[i], F_DUPFD, 3);   /* out of the way of the dup2s below */
 		if (fd[i] < 0)
@@ -449,6 +474,8 @@ spawn_child(const struct sys_spawn *s, char **shargv)
 		if (fd[i] > 2)
 			fcntl(fd[i], F_SETFD, FD_CLOEXEC);
 	}
+	if (tty > 2)
+		fcntl(tty, F_SETFD, FD_CLOEXEC);
 	for (int i = 0; i < 3; i++) {
 		if (fd[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(fd[i], i) < 0)
 			return errno;

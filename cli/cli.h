@@ -14,6 +14,7 @@
 
 enum opt_kind {
 	OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_INT, OPT_FLOAT, OPT_DURATION, OPT_CHOICE,
+	OPT_OPTIONAL,              /* --x or --x=DURATION */
 	OPT_ASKED                  /* a text that may be left out, to be asked for: given without text; long names only */
 };
 struct opt {
@@ -27,7 +28,7 @@ struct optval {
 	bool given;
 	const char *text;          /* the last one given, or the default, or NULL */
 	int64_t num;               /* OPT_INT; OPT_FLAG: 1 or 0 (--no-x); OPT_CHOICE: the word's place */
-	double real;               /* OPT_FLOAT, OPT_DURATION (seconds) */
+	double real;               /* OPT_FLOAT, OPT_DURATION (seconds); OPT_OPTIONAL: likewise, -1 without a value */
 	const char **list;         /* OPT_LIST: all that were given, in order */
 	int nlist;
 };

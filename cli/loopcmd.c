@@ -6,14 +6,18 @@
 #include "cli.h"
 #include "../worker/worker.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, ETA, TIMEOUT, PTY, STDIN, GRACE, KEEP, VERBOSE, END,
+	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, WORKER_NAME, WORKER_RETRIES, ETA, TIMEOUT, REQUIRE, EXTRA, SLOTS, SLOT_ENV, PLAIN, PTY, STDIN,
+	CHDIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT, WAIT, ONCE, MAX_TASKS, MAX_FAILURES, JITTER, KEEP, VERBOSE, END,
 	SCRIPT_MAX = 16 << 20
 };
+static const double forever = 1e15;
 
 const struct opt loop_opts[] = {
 	[COMMAND] = {"-c --command --cmd", OPT_TEXT, "TEXT", "run TEXT with a shell instead of words after --", NULL},
@@ -21,12 +25,32 @@ const struct opt loop_opts[] = {
 	[EXECUTABLE] = {"--executable", OPT_TEXT, "SHELL", "the shell for -c and --script-path", "/bin/sh"},
 	[FILTER] = {"-f --extra-filter", OPT_TEXT, "FILTER", "take only tasks that match: '\"a\" in list(metadata.tags)'", NULL},
 	[WORKER] = {"--worker-id", OPT_TEXT, "ID", "run as this worker instead of a new one", NULL},
+	[WORKER_NAME] = {"--worker-name", OPT_TEXT, "NAME", "the name of the new worker", NULL},
+	[WORKER_RETRIES] = {"--worker-max-retries", OPT_INT, "N", "failures after which the new worker is crashed", "3"},
 	[ETA] = {"--eta-max", OPT_DURATION, "DURATION", "a task that runs longer has failed (90, 1h30m)", NULL},
 	[TIMEOUT] = {"--heartbeat-timeout", OPT_DURATION, "SECONDS",
 	    "a task without heartbeat for so long has failed (default 3 intervals)", NULL},
-	[PTY] = {"--[no-]use-pty", OPT_FLAG, NULL, "give the job a terminal of its own, or not", NULL},
+	[REQUIRE] = {"--require", OPT_LIST, "NAME,...", "args that a task must have besides those that the command names", NULL},
+	[EXTRA] = {"--allow-extra", OPT_FLAG, NULL, "take tasks too that have more args than are required", NULL},
+	[SLOTS] = {"-j --jobs", OPT_INT, "N", "run N jobs side by side", "1"},
+	[SLOT_ENV] = {"--slot-env", OPT_LIST, "NAME=V,...", "jobs of slot k (from 0) get NAME with the k-th value", NULL},
+	[PLAIN] = {"--no-prefix", OPT_FLAG, NULL, "with -j: show output without [slot] before each line", NULL},
+	[PTY] = {"--[no-]use-pty", OPT_FLAG, NULL, "give the job a terminal of its own, or not (default: when stdout is one)", NULL},
 	[STDIN] = {"--stdin", OPT_FLAG, NULL, "the job reads our standard input", NULL},
+	[CHDIR] = {"--chdir", OPT_TEXT, "DIR", "run jobs in DIR", NULL},
+	[LIMIT] = {"--time-limit", OPT_DURATION, "DURATION", "end a job that runs longer; its task has failed", NULL},
+	[FAILURE] = {"--on-failure", OPT_CHOICE, "ask|report|ignore", "what to do when a job fails; without a terminal ask is report", "ask"},
+	[REQUEUE] = {"--requeue-exit", OPT_TEXT, "N,...", "exit statuses that hand the task back and charge nobody", NULL},
+	[FAIL] = {"--fail-exit", OPT_TEXT, "N,...", "exit statuses that fail the task for good", NULL},
+	[WARN] = {"--warn-signal", OPT_TEXT, "SIGNAL", "tell a job with SIGNAL (USR1) that it must end, before TERM", NULL},
 	[GRACE] = {"--grace", OPT_DURATION, "SECONDS", "between asking a job to end and killing it", "20"},
+	[UNTIL] = {"--until", OPT_TEXT, "TIME", "end before TIME (ISO 8601) or +DURATION; default: the end of the Slurm job", NULL},
+	[MIN_LEFT] = {"--min-left", OPT_DURATION, "DURATION", "fetch nothing when less time is left (default: the grace)", NULL},
+	[WAIT] = {"--wait", OPT_OPTIONAL, "[=IDLE]", "wait for tasks when there are none; with =IDLE end after so long without one", NULL},
+	[ONCE] = {"--once", OPT_FLAG, NULL, "run one task", NULL},
+	[MAX_TASKS] = {"--max-tasks", OPT_INT, "N", "run at most N tasks", NULL},
+	[MAX_FAILURES] = {"--max-failures", OPT_INT, "N", "end after N failures in a row", NULL},
+	[JITTER] = {"--start-jitter", OPT_DURATION, "DURATION", "wait for a random part of it before the first task", NULL},
 	[KEEP] = {"--keep-lost", OPT_FLAG, NULL, "let a job finish, unreported, whose task was cancelled or given to another", NULL},
 	[VERBOSE] = {"-v --verbose", OPT_FLAG, NULL, "say more on stderr", NULL},
 	[END] = {0}
@@ -102,27 +126,135 @@ read_command(const struct args *a, struct buf *text, struct err *e)
 	return r;
 }
 
-/* The values that their kinds do not check. */
+/* ---- the options' values ---- */
+
+/* What the loop's options point to. */
+struct lists {
+	bool requeue[256], fail[256];
+	const char **require;
+	int requires;
+	struct buf text;          /* the names of require, each ended by a 0 */
+};
+
+/* "75,143" to marks. */
 static int
-check_values(const struct args *a, struct err *e)
+read_statuses(const char *option, const char *text, bool *mark, struct err *e)
+{
+	for (const char *p = text; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+		struct str one = {p, strcspn(p, ",")};
+		int64_t n;
+
+		if (parse_int(one, &n) < 0 || n < 1 || n > 255)
+			return err_set(e, EXIT_USAGE, "Invalid value for %s: '%s': it must be exit statuses from 1 to 255: 75,143", option, text);
+		mark[n] = true;
+	}
+	return 0;
+}
+
+/* --require a,b --require c */
+static void
+read_require(const struct optval *v, struct lists *l)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < v->nlist; i++) {
+		buf_add(&l->text, v->list[i], strlen(v->list[i]) + 1);
+		l->requires++;
+	}
+	for (size_t i = 0; i < l->text.len; i++) {
+		l->requires += l->text.p[i] == ',';
+		l->text.p[i] = l->text.p[i] == ',' ? 0 : l->text.p[i];
+	}
+	l->require = xcalloc((size_t)l->requires + 1, sizeof *l->require);
+	for (int i = 0; i < l->requires; i++) {
+		l->require[i] = l->text.p + at;
+		at += strlen(l->text.p + at) + 1;
+	}
+}
+
+static int
+read_signal(const char *text, int *sig, struct err *e)
+{
+	static const struct {
+		const char *name;
+		int sig;
+	} names[] = {{"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"INT", SIGINT}, {"HUP", SIGHUP}, {"QUIT", SIGQUIT}, {"TERM", SIGTERM},
+	    {"ALRM", SIGALRM}, {"CONT", SIGCONT}};
+	int64_t n;
+
+	if (!text)
+		return 0;
+	for (size_t i = 0; i < LEN(names); i++)
+		if (str_caseis(str_of(strncmp(text, "SIG", 3) ? text : text + 3), names[i].name))
+			*sig = names[i].sig;
+	if (!*sig && !parse_int(str_of(text), &n) && n > 0 && n < 65 && n != SIGKILL && n != SIGSTOP)
+		*sig = (int)n;
+	return *sig ? 0 : err_set(e, EXIT_USAGE, "Invalid value for --warn-signal: '%s': it must be a signal's name (USR1) or number", text);
+}
+
+/* "+2h", or a time; without an option the end that Slurm has set. */
+static int
+read_until(const char *text, int64_t *wall, struct err *e)
+{
+	const char *slurm = getenv("SLURM_JOB_END_TIME");
+	double seconds;
+	int64_t n;
+	bool zoned;
+
+	if (!text) {
+		if (slurm && !parse_int(str_of(slurm), &n) && n > 0)
+			*wall = n * 1000000;
+		return 0;
+	}
+	if (*text == '+' && !parse_duration(str_of(text + 1), &seconds) && seconds > 0)
+		*wall = sys_wall() + (int64_t)(seconds * 1e6);
+	else if (date_parse(str_of(text), wall, &zoned) < 0)
+		return err_set(e, EXIT_USAGE, "Invalid value for --until: '%s': it must be +DURATION (+1h30m) or a time (2026-01-31T18:00Z)", text);
+	else if (!zoned)
+		*wall = sys_from_local(*wall);
+	return 0;
+}
+
+/* The values that their kinds do not check, and what they come to. */
+static int
+read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct err *e)
 {
 	unsigned char id[16];
 
 	if (a->val[WORKER].text && uuid_parse(str_of(a->val[WORKER].text), id) < 0)
 		return err_set(e, EXIT_USAGE, "Invalid value for --worker-id: '%s': it must be a worker's id", a->val[WORKER].text);
+	if (a->val[WORKER_NAME].text && !name_valid(str_of(a->val[WORKER_NAME].text)))
+		return err_set(e, EXIT_USAGE, "Invalid value for --worker-name: '%s': it must be [a-zA-Z0-9_-]{1,100}", a->val[WORKER_NAME].text);
 	if (a->val[TIMEOUT].given && !(a->val[TIMEOUT].real > 0))
 		return err_set(e, EXIT_USAGE, "Invalid value for --heartbeat-timeout: it must be above 0");
-	return 0;
+	if (a->val[SLOTS].num < 1 || a->val[SLOTS].num > 1024)
+		return err_set(e, EXIT_USAGE, "Invalid value for --jobs: it must be 1 to 1024");
+	if (a->val[SLOTS].num > 1 && a->val[STDIN].num)
+		return err_set(e, EXIT_USAGE, "--stdin is for one job at a time: not with -j");
+	for (int i = 0; i < a->val[SLOT_ENV].nlist; i++)
+		if (!strchr(a->val[SLOT_ENV].list[i], '=') || *a->val[SLOT_ENV].list[i] == '=')
+			return err_set(e, EXIT_USAGE, "Invalid value for --slot-env: '%s': it must be NAME=V0,V1,...", a->val[SLOT_ENV].list[i]);
+	read_require(&a->val[REQUIRE], l);
+	return read_statuses("--requeue-exit", a->val[REQUEUE].text, l->requeue, e) < 0 ||
+	    read_statuses("--fail-exit", a->val[FAIL].text, l->fail, e) < 0 || read_signal(a->val[WARN].text, &o->env.warn_signal, e) < 0 ||
+	    read_until(a->val[UNTIL].text, &o->until, e) < 0 ? -1 : 0;
 }
 
 int
 cmd_loop(struct context *x, struct args *a)
 {
+	const struct optval *v = a->val;
+	struct lists l = {.requires = 0};
 	struct loop_opts o = {
-		.slots = 1, .worker_id = a->val[WORKER].text, .keep_lost = a->val[KEEP].num,
-		.eta_max = a->val[ETA].text, .heartbeat_timeout = a->val[TIMEOUT].real,
-		.pty = a->val[PTY].given ? (int)a->val[PTY].num : -1, .stdin_job = a->val[STDIN].num, .verbose = a->val[VERBOSE].num,
-		.grace = a->val[GRACE].real, .conf = x->conf
+		.worker_id = v[WORKER].text, .worker_name = v[WORKER_NAME].text, .worker_retries = v[WORKER_RETRIES].num, .eta_max = v[ETA].text,
+		.allow_extra = v[EXTRA].num, .heartbeat_timeout = v[TIMEOUT].real, .pty = v[PTY].given ? (int)v[PTY].num : -1,
+		.stdin_job = v[STDIN].num, .plain = v[PLAIN].num, .start_jitter = v[JITTER].real,
+		.wait = !v[WAIT].given ? 0 : v[WAIT].real < 0 ? forever : v[WAIT].real, .max_tasks = v[ONCE].num ? 1 : v[MAX_TASKS].num,
+		.max_failures = v[MAX_FAILURES].num, .min_left = v[MIN_LEFT].given ? v[MIN_LEFT].real : v[GRACE].real, .slots = (int)v[SLOTS].num,
+		.env = {.conf = x->conf, .chdir = v[CHDIR].text, .slot_env = v[SLOT_ENV].list, .slot_envs = v[SLOT_ENV].nlist,
+		    .grace = (int64_t)(v[GRACE].real * 1e6), .time_limit = (int64_t)(v[LIMIT].real * 1e6),
+		    .on_failure = (enum fail_rule)v[FAILURE].num, .requeue_exit = l.requeue, .fail_exit = l.fail, .keep_lost = v[KEEP].num,
+		    .verbose = v[VERBOSE].num}
 	};
 	struct json_doc *d = json_new();
 	struct recipe *recipe = NULL;
@@ -130,19 +262,23 @@ cmd_loop(struct context *x, struct args *a)
 	struct err e = {0};
 	int rc;
 
-	if (check_values(a, &e) < 0 || ask_filter(d, a->val[FILTER].text, o.verbose, &o.filter, &e) < 0 ||
+	if (read_values(a, &o, &l, &e) < 0 || ask_filter(d, v[FILTER].text, o.env.verbose, &o.filter, &e) < 0 ||
 	    !(recipe = read_command(a, &text, &e))) {
 		rc = ask_fail(x, &e);
 		goto out;
 	}
-	o.recipe = recipe;
-	o.client = ask_open(x, true, true, &rc);
-	if (!o.client)
+	o.require = l.require;
+	o.requires = l.requires;
+	o.env.recipe = recipe;
+	o.env.client = ask_open(x, true, true, &rc);
+	if (!o.env.client)
 		goto out;
 	rc = worker_loop(&o);
-	client_close(o.client);
+	client_close(o.env.client);
 out:
 	recipe_free(recipe);
+	free(l.require);
+	buf_free(&l.text);
 	buf_free(&text);
 	json_free(d);
 	return rc;

@@ -143,6 +143,7 @@ read_value(const struct opt *o, const char *text, struct optval *v)
 	case OPT_FLOAT:
 		return parse_float(str_of(text), &v->real) < 0 ? "a number" : NULL;
 	case OPT_DURATION:
+	case OPT_OPTIONAL:
 		return parse_duration(str_of(text), &v->real) < 0 ? "a duration (90, 1.5, 1h30m)" : NULL;
 	case OPT_CHOICE:
 		v->num = choice(o->arg, text);
@@ -198,6 +199,10 @@ long_option(struct parse *p, const char *word)
 		return unknown(p, name);
 	if (p->c->opts[i].kind == OPT_ASKED && !eq && (p->i + 1 == p->argc || p->argv[p->i + 1][0] == '-')) {
 		p->a->val[i] = (struct optval){.given = true};
+		return 0;
+	}
+	if (p->c->opts[i].kind == OPT_OPTIONAL && !eq) {
+		p->a->val[i] = (struct optval){.given = true, .real = -1};
 		return 0;
 	}
 	if (p->c->opts[i].kind != OPT_FLAG)
@@ -310,7 +315,7 @@ help_row(struct buf *b, const char *names, const char *arg, const char *help, co
 		buf_add(b, name.p, name.n);
 	}
 	if (arg)
-		buf_printf(b, " %s", arg);
+		buf_printf(b, "%s%s", strncmp(arg, "[=", 2) ? " " : "", arg);
 	if (b->len - from > COLUMN - 2) {
 		buf_addc(b, '\n');
 		from = b->len;

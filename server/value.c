@@ -203,26 +203,6 @@ has_time(const struct json *v)
 	return false;
 }
 
-/* A time that says no zone is this machine's.  Where the system cannot tell, it is UTC. */
-static int64_t
-from_local(int64_t wall)
-{
-	int64_t seconds = wall / SECOND - (wall % SECOND < 0), days = seconds / DAY - (seconds % DAY < 0), year;
-	int month, day, rest = (int)(seconds - days * DAY);
-	struct tm tm = {.tm_isdst = -1, .tm_wday = -1};
-	time_t t;
-
-	date_civil(days, &year, &month, &day);
-	tm.tm_year = (int)year - 1900;
-	tm.tm_mon = month - 1;
-	tm.tm_mday = day;
-	tm.tm_hour = rest / 3600;
-	tm.tm_min = rest / 60 % 60;
-	tm.tm_sec = rest % 60;
-	t = mktime(&tm);
-	return tm.tm_wday < 0 ? wall : (int64_t)t * SECOND + (wall - seconds * SECOND);
-}
-
 /* Kept to years of four digits, which all times of tasks have. */
 static struct json *
 time_value(struct json_doc *d, int64_t wall, bool zoned)
@@ -232,7 +212,7 @@ time_value(struct json_doc *d, int64_t wall, bool zoned)
 	struct json *v;
 
 	if (!zoned)
-		wall = from_local(wall);
+		wall = sys_from_local(wall);
 	date_iso(text, wall < min ? min : wall > max ? max : wall);
 	v = json_mkstr(d, str_of(text));
 	v->tag = TOML_DATETIME;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One running job: a process group and the two pipes it writes to.  The job is its leader: when that has ended, the rest of the
+ * One running job: a process group and the two pipes, or the terminal, that it writes to.  The job is its leader: when that has ended, the rest of the
  * group is killed, and of its output what is in the pipes by then is read, but no process that left the group and still holds
  * them is waited for.  The group is struck off the guard's list before its number can be given to another.
  */
@@ -11,20 +11,47 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum {
 	CHUNK = 64 << 10,   /* read at once: what a pipe holds on most systems */
+	QUIET = 100000,     /* microseconds that a terminal is given after the leader's end, when nothing comes and it does not end */
 	DRAIN = 1 << 20     /* read of a stream after the leader's end: what a pipe can be made to hold without privilege on Linux */
 };
+
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__APPLE__)
+pid_t wait4(pid_t pid, int *status, int flags, struct rusage *u);   /* not POSIX, so not declared for us */
+
+static double
+seconds(const struct timeval *t)
+{
+	return (double)t->tv_sec + (double)t->tv_usec / 1e6;
+}
+
+/* KiB */
+static int64_t
+peak(const struct rusage *u)
+{
+#ifdef __APPLE__
+	return u->ru_maxrss / 1024;
+#else
+	return u->ru_maxrss;
+#endif
+}
+#endif
 
 struct job {
 	pid_t pid;
 	int fd[JOB_FDS];           /* its stdout, stderr; -1 after the end */
 	int tty;                   /* a terminal whose foreground the job is, -1 none */
+	bool pty;                  /* fd[0] is a terminal's master */
 	bool over;                 /* the leader has ended and was reaped */
+	int64_t since;             /* mono: when it was over, or something came since */
 	int status;
+	struct job_usage usage;
 	size_t left[JOB_FDS];      /* once over: bytes that are still read */
 	struct guard *guard;
 };
@@ -51,48 +78,61 @@ take_tty(int tty)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+/* Two pipes; the ends that the job gets, in end. */
+static int
+make_pipes(struct job *j, int end[2], struct err *e)
+{
+	int out[2], err[2];
+
+	if (sys_pipe(out) < 0)
+		return err_set(e, errno, "pipe: %s", strerror(errno));
+	if (sys_pipe(err) < 0) {
+		err_set(e, errno, "pipe: %s", strerror(errno));
+		close(out[0]);
+		close(out[1]);
+		return -1;
+	}
+	j->fd[0] = out[0];
+	j->fd[1] = err[0];
+	end[0] = out[1];
+	end[1] = err[1];
+	return 0;
+}
+
 struct job *
 job_start(const struct job_spec *s, struct err *e)
 {
 	struct job *j = xcalloc(1, sizeof *j);
-	struct sys_spawn spawn = {.argv = s->argv, .envp = s->envp, .notify = guard_fd(s->guard)};
-	int out[2], err[2];
+	struct sys_spawn spawn = {.argv = s->argv, .envp = s->envp, .dir = s->dir, .notify = guard_fd(s->guard), .foreground = -1};
+	char slave[256];
+	int end[2] = {-1, -1};
 
 	j->guard = s->guard;
-	j->tty = our_tty(s->in);
-	if (sys_pipe(out) < 0) {
-		err_set(e, errno, "pipe: %s", strerror(errno));
-		goto undo;
+	j->tty = j->fd[1] = -1;
+	j->fd[0] = s->pty ? pty_open(s->tty, slave, sizeof slave, NULL) : -1;
+	j->pty = j->fd[0] >= 0;
+	if (!j->pty && make_pipes(j, end, e) < 0) {
+		free(j);
+		return NULL;
 	}
-	if (sys_pipe(err) < 0) {
-		err_set(e, errno, "pipe: %s", strerror(errno));
-		goto undo_out;
-	}
+	if (j->pty)
+		spawn.tty = slave;
+	else
+		spawn.foreground = j->tty = our_tty(s->in);
 	spawn.fd[0] = s->in;
-	spawn.fd[1] = out[1];
-	spawn.fd[2] = err[1];
-	spawn.foreground = j->tty;
+	spawn.fd[1] = end[0];
+	spawn.fd[2] = end[1];
 	j->pid = sys_spawn(&spawn, e);
-	close(out[1]);
-	close(err[1]);
+	for (int i = 0; i < 2; i++)
+		if (end[i] >= 0)
+			close(end[i]);
 	if (j->pid < 0) {
 		take_tty(j->tty);
-		goto undo_err;
+		job_free(j);
+		return NULL;
 	}
 	guard_hold(j->guard, j->pid);
-	j->fd[0] = out[0];
-	j->fd[1] = err[0];
 	return j;
-undo_err:
-	close(err[0]);
-	close(out[0]);
-	goto undo;
-undo_out:
-	close(out[0]);
-	close(out[1]);
-undo:
-	free(j);
-	return NULL;
 }
 
 static void
@@ -137,6 +177,7 @@ read_one(struct job *j, int i, void (*out)(void *arg, int which, const char *p, 
 	ssize_t n = sys_read(j->fd[i], buf, max);
 
 	if (n > 0) {
+		j->since = j->over ? sys_mono() : 0;
 		out(arg, i + 1, buf, (size_t)n);
 		if (j->over)
 			j->left[i] -= (size_t)n;
@@ -176,6 +217,22 @@ peek(pid_t pid)
 #endif
 }
 
+/* waitpid, with what the child has used where the system tells that. */
+static pid_t
+wait_for(struct job *j, int flags)
+{
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__APPLE__)
+	struct rusage u;
+	pid_t pid = wait4(j->pid, &j->status, flags, &u);
+
+	if (pid > 0)
+		j->usage = (struct job_usage){true, seconds(&u.ru_utime), seconds(&u.ru_stime), peak(&u)};
+	return pid;
+#else
+	return waitpid(j->pid, &j->status, flags);
+#endif
+}
+
 /* Without a way to look first, the leader is reaped and then struck off at once.  The other order would leave a living job
  * unguarded whenever SIGCHLD was another child's; this one errs only if we are killed between two calls and its number is used
  * anew before the guard has woken. */
@@ -192,7 +249,7 @@ reap(struct job *j)
 		guard_strike(j->guard, j->pid);
 	}
 	do
-		pid = waitpid(j->pid, &j->status, ended > 0 ? 0 : WNOHANG);
+		pid = wait_for(j, ended > 0 ? 0 : WNOHANG);
 	while (pid < 0 && errno == EINTR);
 	if (!pid)
 		return false;
@@ -206,6 +263,8 @@ reap(struct job *j)
 	return true;
 }
 
+/* Whether output is left to read.  What a terminal was given may be on its way through the system still: it has all come when the
+ * master ends; where somebody else keeps it open, when nothing has come for a while. */
 static bool
 unread(const struct job *j)
 {
@@ -215,6 +274,8 @@ unread(const struct job *j)
 	do
 		rc = n ? poll(fds, (nfds_t)n, 0) : 0;
 	while (rc < 0 && errno == EINTR);
+	if (j->pty)
+		return n && (rc > 0 || sys_mono() - j->since < QUIET);
 	for (int i = 0; rc > 0 && i < n; i++)
 		if (fds[i].revents & POLLIN)
 			return true;
@@ -222,12 +283,25 @@ unread(const struct job *j)
 }
 
 bool
-job_ended(struct job *j, int *status)
+job_over(const struct job *j)
+{
+	return j->over;
+}
+
+int
+job_pty(const struct job *j)
+{
+	return j->pty ? j->fd[0] : -1;
+}
+
+bool
+job_ended(struct job *j, int *status, struct job_usage *u)
 {
 	if (!j->over) {
 		if (!reap(j))
 			return false;
 		j->over = true;
+		j->since = sys_mono();
 		for (int i = 0; i < JOB_FDS; i++)
 			j->left[i] = DRAIN;
 		take_tty(j->tty);
@@ -235,5 +309,6 @@ job_ended(struct job *j, int *status)
 	if (unread(j))
 		return false;
 	*status = j->status;
+	*u = j->usage;
 	return true;
 }

@@ -4,8 +4,8 @@
  * the interval timer says so; all else is one poll.  A slot that becomes free asks for the next task in the same breath as the
  * report of the last one leaves: our server answers both in one round trip and with one sync.
  *
- * It ends when a fetch finds nothing and no run of ours is left that could put a task back; on a signal, once its jobs have ended and
- * what became of them is told; and when the worker may fetch no more.
+ * It ends when a fetch finds nothing and no run of ours is left that could put a task back; on a signal or when its time is up, once
+ * its jobs have ended and what became of them is told; and when the worker may fetch no more.
  */
 #include "worker.h"
 
@@ -19,31 +19,59 @@
 #include <unistd.h>
 
 #define SECOND ((int64_t)1000000)
+#define FOREVER 1e15             /* seconds: --wait without an end */
 
 extern char **environ;
 
 enum {
 	UNREACHABLE = 600,        /* seconds without an answer to a fetch, after which the loop gives up */
 	FLUSH = 5,                /* seconds for a slow reader of our output, at the end */
-	CALLS = 4                 /* fetches under way at once */
+	CALLS = 4,                /* fetches under way at once */
+	HOLD = 60,                /* seconds that a server is asked to hold a fetch */
+	TYPED = 4096,             /* bytes for a job that does not read */
+	REST = 2                  /* seconds before a task is taken again that we put back; doubled each time */
+};
+
+/* A task that we put back: not taken again before. */
+struct rest {
+	char id[40];
+	int64_t until;            /* mono */
+	int times;
 };
 
 struct loop {
 	const struct loop_opts *o;
+	struct client *client, *waiter;   /* waiter: for a fetch that is held; NULL before the first */
 	struct run_env env;
 	struct sink sink[2];
+	struct term tty;
 	char worker[40];
 	bool automatic;           /* the worker was made by us */
 	struct run **run;
 	size_t runs, cap;
-	struct call *fetch[CALLS];
+	struct call *fetch[CALLS + 1];
 	int fetches;
+	struct call *held;        /* a fetch that the server holds */
+	int64_t started, row;     /* runs begun; failures and hand-backs in a row */
+	struct rest *resting;
+	size_t rests;
 	bool dry;                 /* the last fetch found nothing, and nothing has ended since */
-	int stop;                 /* the signal that ends us; 0: none */
+	int64_t idle;             /* mono: since when there was nothing to do */
+	int64_t ask_at;           /* mono: while dry: when to ask again; 0: not by itself */
+	int polls;
+	int64_t begin_at;         /* mono: no fetch before */
+	int64_t end_at;           /* mono: the end of our time; INT64_MAX: none */
+	int stop;                 /* what ends us: a signal; 0: nothing yet */
+	int urgency;              /* how often we were told */
 	bool closed;              /* no more fetches */
+	bool interrupted;         /* Ctrl-C went to the job: after it we end */
 	int rc;                   /* the exit status so far */
 	bool looking;             /* a fetch was lost: its task must be found before the next */
 	struct call *search;
+	struct prompt prompt;     /* while q is not NULL */
+	struct run *asked;        /* whose failure the question is about; NULL: whether to go on */
+	int64_t repaint;          /* mono */
+	struct buf typed;         /* for the job's terminal */
 	struct pollfd *fds;
 	size_t nfds;
 };
@@ -63,11 +91,16 @@ mark(int sig)
 	errno = why;
 }
 
-/* What a signal does.  Those that were ignored when we began (nohup, a shell's background) stay so. */
+/* What a signal does: ends the loop and its jobs; lets the jobs end and then the loop; or only wakes us.  Of the first two, those that were
+ * ignored when we began (nohup, a shell's background) stay so. */
 static const struct {
 	int sig;
-	enum { ENDS, TELLS } kind;
-} signals[] = {{SIGTERM, ENDS}, {SIGINT, ENDS}, {SIGHUP, ENDS}, {SIGCHLD, TELLS}, {SIGALRM, TELLS}};
+	enum { ENDS, DRAINS, WAKES } kind;
+} signals[] = {{SIGTERM, ENDS}, {SIGINT, ENDS}, {SIGHUP, ENDS}, {SIGUSR1, ENDS}, {SIGUSR2, DRAINS}, {SIGCHLD, WAKES}, {SIGALRM, WAKES},
+#ifdef SIGWINCH
+    {SIGWINCH, WAKES},
+#endif
+};
 
 static void
 signals_set(bool on)
@@ -76,7 +109,7 @@ signals_set(bool on)
 
 	sigfillset(&act.sa_mask);
 	for (size_t i = 0; i < LEN(signals); i++) {
-		if (signals[i].kind == ENDS && !sigaction(signals[i].sig, NULL, &old) && old.sa_handler == SIG_IGN)
+		if (signals[i].kind != WAKES && !sigaction(signals[i].sig, NULL, &old) && old.sa_handler == SIG_IGN)
 			continue;
 		sigaction(signals[i].sig, &act, NULL);
 	}
@@ -149,16 +182,16 @@ find_worker(struct loop *l)
 		snprintf(l->worker, sizeof l->worker, "%s", named);
 		goto out;
 	}
-	json_set(d, body, str_of("worker_name"), json_mknull(d));
+	json_set(d, body, str_of("worker_name"), l->o->worker_name ? json_mkstr(d, str_of(l->o->worker_name)) : json_mknull(d));
 	json_set(d, body, str_of("metadata"), about_us(d));
-	json_set(d, body, str_of("max_retries"), json_mkint(d, 3));
+	json_set(d, body, str_of("max_retries"), json_mkint(d, l->o->worker_retries));
 	json_print(&k->body, body, 0);
-	rc = client_run(l->o->client, k) < 0 ? EXIT_REFUSED : 0;
+	rc = client_run(l->client, k) < 0 ? EXIT_REFUSED : 0;
 	id = k->doc ? json_gets(k->doc->root, "worker_id") : NULL;
 	if (rc) {
 		warn("loop: %s", k->err.msg);
 	} else if (!id || id->type != JSON_STR || id->len >= sizeof l->worker || !name_valid((struct str){id->s, id->len})) {
-		warn("loop: %s: it made a worker without a proper id: is it a labtasker server?", client_url(l->o->client));
+		warn("loop: %s: it made a worker without a proper id: is it a labtasker server?", client_url(l->client));
 		rc = EXIT_REFUSED;
 	} else {
 		memcpy(l->worker, id->s, id->len + 1);
@@ -180,9 +213,9 @@ remove_worker(struct loop *l)
 	snprintf(k->id, sizeof k->id, "%s", l->worker);
 	snprintf(gone->id, sizeof gone->id, "%s", l->worker);
 	k->deadline = gone->deadline = sys_mono() + 2 * SECOND;
-	if (!client_run(l->o->client, k) && (v = json_gets(k->doc ? k->doc->root : NULL, "status")) && v->type == JSON_STR &&
+	if (!client_run(l->client, k) && (v = json_gets(k->doc ? k->doc->root : NULL, "status")) && v->type == JSON_STR &&
 	    !strcmp(v->s, "active"))
-		client_run(l->o->client, gone);
+		client_run(l->client, gone);
 	call_free(gone);
 	call_free(k);
 }
@@ -207,15 +240,64 @@ busy(const struct loop *l)
 	return n;
 }
 
+static bool
+short_of_time(const struct loop *l, int64_t now)
+{
+	return l->end_at != INT64_MAX && l->end_at - now < (int64_t)(l->o->min_left * 1e6);
+}
+
 /* Reports and the next fetch go out together to a server of ours only. */
 static bool
-may_fetch(const struct loop *l)
+may_fetch(const struct loop *l, int64_t now)
 {
-	bool ours = client_ours(l->o->client);
+	bool ours = client_ours(l->client);
+	int64_t under_way = l->fetches + (l->held != NULL);
 
-	if (l->closed || l->stop || l->dry || l->looking || l->fetches >= (ours ? CALLS : 1))
+	if (l->closed || l->dry || l->looking || l->prompt.q || l->interrupted || now < l->begin_at || l->fetches >= (ours ? CALLS : 1))
 		return false;
-	return (ours ? busy(l) : l->runs) + (size_t)l->fetches < (size_t)l->o->slots;
+	if (l->o->max_tasks && l->started + under_way >= l->o->max_tasks)
+		return false;
+	for (size_t i = 0; i < l->runs; i++)
+		if (run_asks(l->run[i]))
+			return false;
+	return (ours ? busy(l) : l->runs) + (size_t)under_way < (size_t)l->o->slots;
+}
+
+/* The user's filter, and not the tasks that rest. */
+static struct json *
+make_filter(const struct loop *l, struct json_doc *d)
+{
+	struct json *user = l->o->filter ? json_copy(d, l->o->filter) : NULL, *not, *list, *both, *pair;
+
+	if (!l->rests)
+		return user;
+	list = json_mkarr(d);
+	for (size_t i = 0; i < l->rests; i++)
+		json_push(list, json_mkstr(d, str_of(l->resting[i].id)));
+	not = json_mkobj(d);
+	json_set(d, not, str_of("$nin"), list);
+	pair = json_mkobj(d);
+	json_set(d, pair, str_of("_id"), not);
+	if (!user)
+		return pair;
+	list = json_mkarr(d);
+	json_push(list, user);
+	json_push(list, pair);
+	both = json_mkobj(d);
+	json_set(d, both, str_of("$and"), list);
+	return both;
+}
+
+static struct json *
+make_required(const struct loop *l, struct json_doc *d)
+{
+	struct json *list = recipe_required(l->env.recipe, d);
+
+	for (int i = 0; i < l->o->requires; i++)
+		json_push(list, json_mkstr(d, str_of(l->o->require[i])));
+	if (l->o->allow_extra)
+		json_push(list, json_mkstr(d, str_of("*")));
+	return list;
 }
 
 static struct call *
@@ -223,31 +305,49 @@ make_fetch(const struct loop *l)
 {
 	struct call *k = call_new(API_FETCH);
 	struct json_doc *d = json_new();
-	struct json *body = json_mkobj(d);
+	struct json *body = json_mkobj(d), *filter = make_filter(l, d);
 
 	json_set(d, body, str_of("worker_id"), json_mkstr(d, str_of(l->worker)));
 	add_text(d, body, "eta_max", l->o->eta_max);
 	json_set(d, body, str_of("heartbeat_timeout"), json_mkdouble(d, l->env.heartbeat_timeout));
 	json_set(d, body, str_of("start_heartbeat"), json_mkbool(d, true));
-	json_set(d, body, str_of("required_fields"), recipe_required(l->o->recipe, d));
-	if (l->o->filter)
-		json_set(d, body, str_of("extra_filter"), json_copy(d, l->o->filter));
-	json_set(d, body, str_of("cmd"), recipe_cmd(l->o->recipe, d));
+	json_set(d, body, str_of("required_fields"), make_required(l, d));
+	if (filter)
+		json_set(d, body, str_of("extra_filter"), filter);
+	json_set(d, body, str_of("cmd"), recipe_cmd(l->env.recipe, d));
 	json_print(&k->body, body, 0);
 	json_free(d);
 	k->deadline = sys_mono() + UNREACHABLE * SECOND;
 	return k;
 }
 
+/* The first slot without a job. */
+static int
+free_slot(const struct loop *l)
+{
+	for (int slot = 0;; slot++) {
+		bool used = false;
+
+		for (size_t i = 0; i < l->runs; i++)
+			used = used || ((run_busy(l->run[i]) || run_asks(l->run[i])) && run_slot(l->run[i]) == slot);
+		if (!used)
+			return slot;
+	}
+}
+
 static void
 begin_run(struct loop *l, struct call *k, int64_t now)
 {
+	struct run_start how = {.token = client_ours(l->client) ? k->key : "", .slot = free_slot(l), .wall = sys_wall(), .mono = now,
+	    .back = l->stop};
 	struct json_doc *doc = k->doc;
 	struct err e = {0};
 	struct run *r;
 
 	k->doc = NULL;
-	r = run_new(&l->env, doc, client_ours(l->o->client) ? k->key : "", sys_wall(), now, &e);
+	l->started++;
+	l->polls = 0;
+	r = run_new(&l->env, doc, &how, &e);
 	if (!r) {
 		warn("loop: %s", e.msg);
 		close_loop(l, EXIT_REFUSED);
@@ -262,9 +362,9 @@ begin_run(struct loop *l, struct call *k, int64_t now)
 		l->run = xrealloc(l->run, l->cap * sizeof *l->run);
 	}
 	l->run[l->runs++] = r;
-	if (l->stop)
-		run_stop(r, SIGTERM, now);
 	beats(l, now);
+	if (run_pty(r) >= 0)
+		term_keys(&l->tty);
 }
 
 /* What the answer to a fetch means, by its status. */
@@ -276,6 +376,21 @@ refused(struct loop *l, const struct call *k)
 	else
 		warn("loop: %s", k->err.msg);
 	close_loop(l, k->status == 403 ? EXIT_WORKER : k->status == 400 || k->status == 422 ? EXIT_USAGE : EXIT_REFUSED);
+}
+
+/* The queue has nothing for us. */
+static void
+found_nothing(struct loop *l, int64_t now)
+{
+	uint32_t r;
+
+	l->dry = true;
+	l->ask_at = 0;
+	if (!l->o->wait || client_ours(l->client))
+		return;
+	sys_random(&r, sizeof r);   /* other servers are asked again, at intervals that grow and differ */
+	l->ask_at = now + (l->polls < 4 ? SECOND << l->polls : 10 * SECOND) / 2 + (int64_t)(r % SECOND);
+	l->polls++;
 }
 
 static void
@@ -290,15 +405,24 @@ fetched(struct loop *l, struct call *k, int64_t now)
 	else if (found && found->type == JSON_BOOL && found->is)
 		begin_run(l, k, now);
 	else
-		l->dry = true;
+		found_nothing(l, now);
 }
 
 static void
 take_fetches(struct loop *l, int64_t now)
 {
-	for (int i = 0; i < l->fetches; i++) {
-		struct call *k = l->fetch[i];
+	struct call *k = l->held;
 
+	if (k && k->done) {
+		l->held = NULL;
+		l->dry = false;
+		if (k->status == 409)
+			call_free(k);
+		else
+			l->fetch[l->fetches++] = k;   /* CALLS leaves room for it */
+	}
+	for (int i = 0; i < l->fetches; i++) {
+		k = l->fetch[i];
 		if (!k->done)
 			continue;
 		memmove(l->fetch + i, l->fetch + i + 1, (size_t)(l->fetches - i - 1) * sizeof *l->fetch);
@@ -307,6 +431,92 @@ take_fetches(struct loop *l, int64_t now)
 		fetched(l, k, now);
 		call_free(k);
 	}
+}
+
+/* ---- waiting for tasks: --wait ---- */
+
+/* A fetch that our server holds until there is a task, on a connection of its own. */
+static void
+hold_fetch(struct loop *l, int64_t now)
+{
+	struct client_opts o = {.conf = (struct conf *)l->env.conf, .quiet = true};
+	struct err e = {0};
+	struct call *k;
+	double left = l->o->wait - (double)(now - l->idle) / 1e6;
+
+	if (!l->waiter)
+		l->waiter = client_open(&o, true, &e);
+	if (!l->waiter) {
+		l->ask_at = now + 10 * SECOND;
+		return;
+	}
+	k = l->held = make_fetch(l);
+	sys_uuid(k->key);
+	k->wait = left < HOLD ? (int)left + 1 : HOLD;
+	client_send(l->waiter, k);
+	client_step(l->waiter, NULL, 0);
+}
+
+/* The loop ends while a fetch is held: the same token tells whether it got a task, which is then handed back. */
+static void
+unhold(struct loop *l)
+{
+	struct call *k = l->held;
+
+	if (!k)
+		return;
+	client_cancel(l->waiter, k);
+	client_close(l->waiter);
+	l->waiter = NULL;
+	l->held = NULL;
+	k->wait = 0;
+	k->deadline = sys_mono() + 2 * SECOND;
+	l->fetch[l->fetches++] = k;
+	client_send(l->client, k);
+}
+
+static void
+wait_for_tasks(struct loop *l, int64_t now)
+{
+	for (size_t i = 0; i < l->rests; i++)
+		if (l->dry && l->resting[i].until <= now)
+			l->dry = false;
+	if (!l->dry || l->closed || l->interrupted)
+		return;
+	if (l->ask_at && l->ask_at <= now)
+		l->dry = false;
+	else if (l->o->wait && client_ours(l->client) && !l->held && !l->ask_at && busy(l) < (size_t)l->o->slots &&
+	    (double)(now - l->idle) / 1e6 < l->o->wait)
+		hold_fetch(l, now);
+}
+
+/* ---- tasks that we put back ---- */
+
+static void
+let_rest(struct loop *l, const char *id, int64_t now)
+{
+	struct rest *r = NULL;
+
+	for (size_t i = 0; i < l->rests; i++)
+		if (!strcmp(l->resting[i].id, id))
+			r = &l->resting[i];
+	if (!r) {
+		l->resting = xrealloc(l->resting, (l->rests + 1) * sizeof *l->resting);
+		r = &l->resting[l->rests++];
+		*r = (struct rest){.times = 0};
+		snprintf(r->id, sizeof r->id, "%s", id);
+	}
+	r->until = now + ((int64_t)REST << (r->times < 6 ? r->times : 6)) * SECOND;
+	r->times++;
+}
+
+/* Before a fetch: those that have rested may be taken again; how often they did is forgotten with them. */
+static void
+wake_rested(struct loop *l, int64_t now)
+{
+	for (size_t i = l->rests; i-- > 0;)
+		if (l->resting[i].until <= now)
+			l->resting[i] = l->resting[--l->rests];
 }
 
 /* ---- a fetch whose answer was lost on a server without tokens: what it took is handed back (OURS 1) ---- */
@@ -356,7 +566,7 @@ hand_back(struct loop *l, const struct json *content)
 	}
 	json_print(&k->body, list, 0);
 	snprintf(k->query, sizeof k->query, "reset_pending=false");
-	if (list->len && client_run(l->o->client, k) < 0)
+	if (list->len && client_run(l->client, k) < 0)
 		warn("loop: %s", k->err.msg);
 	json_free(d);
 	call_free(k);
@@ -369,7 +579,7 @@ look_for_lost(struct loop *l)
 
 	if (!k) {
 		l->search = make_search(l);
-		client_send(l->o->client, l->search);
+		client_send(l->client, l->search);
 		return;
 	}
 	if (!k->done)
@@ -383,7 +593,206 @@ look_for_lost(struct loop *l)
 	call_free(k);
 }
 
+/* A job has ended. */
+static void
+note_end(struct loop *l, const struct run *r, int64_t now)
+{
+	const struct run_result *s = run_result(r);
+
+	if (s->back && !l->stop)
+		let_rest(l, run_task(r), now);
+	l->row = s->failed || s->back ? l->row + 1 : 0;
+	if (l->o->max_failures && l->row >= l->o->max_failures && !l->closed) {
+		warn("loop: %ld failures in a row: no more tasks are taken (--max-failures)", (long)l->row);
+		close_loop(l, EXIT_FAILURES);
+	}
+	if (!busy(l) && !l->prompt.q)
+		term_restore(&l->tty);
+}
+
+/* ---- the terminal: questions, and keys for a job ---- */
+
+static const struct question failed_question = {"The task failed.", {"Report", "Ignore"}};
+static const struct question go_on_question = {"Go on with the next task?", {"Continue", "Exit"}};
+
+static void
+paint(struct loop *l, int64_t now)
+{
+	struct buf b = {0};
+
+	l->repaint = prompt_line(&l->prompt, &b, now);
+	sink_put(&l->sink[1], b.p, b.len);
+	buf_free(&b);
+}
+
+static void
+begin_question(struct loop *l, const struct question *q, struct run *about, int64_t now)
+{
+	l->asked = about;
+	prompt_begin(&l->prompt, q, now);
+	term_keys(&l->tty);
+	paint(l, now);
+}
+
+/* A failure is asked about; then, unless we end anyway, whether to go on. */
+static void
+end_question(struct loop *l, int answer, int64_t now)
+{
+	struct run *about = l->asked;
+
+	sink_put(&l->sink[1], "\r\n", 2);
+	l->prompt.q = NULL;
+	term_restore(&l->tty);
+	if (!about) {
+		if (answer)
+			close_loop(l, 128 + SIGINT);
+		return;
+	}
+	run_answer(about, !answer, now);
+	if (!l->interrupted && !l->closed)
+		begin_question(l, &go_on_question, NULL, now);
+}
+
+static void
+ask(struct loop *l, int64_t now)
+{
+	int answer;
+
+	for (size_t i = 0; i < l->runs && !l->prompt.q; i++)
+		if (run_asks(l->run[i]))
+			begin_question(l, &failed_question, l->run[i], now);
+	if (!l->prompt.q)
+		return;
+	if (l->asked && !run_asks(l->asked)) {   /* a signal has answered */
+		l->prompt.q = NULL;
+		term_restore(&l->tty);
+		return;
+	}
+	answer = prompt_answer(&l->prompt, now);
+	if (answer >= 0)
+		end_question(l, answer, now);
+	else if (now >= l->repaint)
+		paint(l, now);
+	if (l->interrupted && !l->rc)
+		l->rc = 128 + SIGINT;
+}
+
+static int
+job_terminal(const struct loop *l)
+{
+	for (size_t i = 0; i < l->runs; i++)
+		if (run_pty(l->run[i]) >= 0)
+			return run_pty(l->run[i]);
+	return -1;
+}
+
+/* Ctrl-C goes to a job's terminal as a key, whose modes say whether it interrupts there. */
+static void
+note_interrupt(struct loop *l, int fd, const char *p, size_t n)
+{
+	struct termios m;
+
+	if (memchr(p, 3, n) && !tcgetattr(fd, &m) && (m.c_lflag & ISIG))
+		l->interrupted = true;
+}
+
+static void
+read_keys(struct loop *l)
+{
+	int fd = job_terminal(l);
+	char keys[512];
+	ssize_t n = sys_read(l->tty.fd, keys, sizeof keys);
+
+	if (n <= 0) {
+		term_restore(&l->tty);   /* it is gone */
+		l->tty.fd = -1;
+		return;
+	}
+	if (l->prompt.q) {
+		prompt_keys(&l->prompt, keys, (size_t)n);
+		l->repaint = 0;
+	} else if (fd >= 0) {
+		note_interrupt(l, fd, keys, (size_t)n);
+		buf_add(&l->typed, keys, (size_t)n);
+	}
+}
+
+/* What was typed, to the job's terminal, as far as that takes it without waiting. */
+static void
+type(struct loop *l)
+{
+	int fd = l->typed.len ? job_terminal(l) : -1;
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	ssize_t n;
+
+	if (l->typed.len && fd < 0)
+		buf_clear(&l->typed);
+	while (fd >= 0 && l->typed.len && poll(&p, 1, 0) > 0 && (p.revents & POLLOUT)) {
+		n = write(fd, l->typed.p, l->typed.len < 64 ? l->typed.len : 64);
+		if (n <= 0)
+			break;
+		buf_drop(&l->typed, (size_t)n);
+	}
+}
+
+static void
+resize(struct loop *l)
+{
+#ifdef SIGWINCH
+	if (!taken(SIGWINCH))
+		return;
+	for (size_t i = 0; i < l->runs; i++)
+		if (run_pty(l->run[i]) >= 0)
+			pty_size(run_pty(l->run[i]));
+#else
+	(void)l;
+#endif
+}
+
 /* ---- turns ---- */
+
+/* Where in the list of descriptors whose begin. */
+struct part {
+	size_t client, waiter, runs;
+};
+
+static void
+stop_all(struct loop *l, enum run_urgency u, int64_t now)
+{
+	for (size_t i = 0; i < l->runs; i++)
+		run_stop(l->run[i], u, now);
+	unhold(l);
+	l->closed = true;
+}
+
+/* Ctrl-C at a terminal where somebody can answer: to the job first, then to us. */
+static bool
+interrupt(struct loop *l)
+{
+	if (l->env.on_failure != FAIL_ASK || l->interrupted || !busy(l))
+		return false;
+	l->interrupted = true;
+	for (size_t i = 0; i < l->runs; i++)
+		run_interrupt(l->run[i]);
+	return true;
+}
+
+static void
+end_by(struct loop *l, int sig, int64_t now)
+{
+	static const enum run_urgency how[] = {STOP_WARN, STOP_TERM, STOP_KILL};
+	bool warns = l->env.warn_signal;
+
+	if (sig == SIGINT && interrupt(l))
+		return;
+	warn("loop: signal %d: %s", sig, !busy(l) ? "ending" : l->urgency ? "hastening the job's end" :
+	    "ending the job and handing the task back");
+	stop_all(l, l->urgency ? how[l->urgency + !warns > 2 ? 2 : l->urgency + !warns] : STOP_WARN, now);
+	l->urgency++;
+	l->stop = l->stop ? l->stop : sig;
+	if (!l->rc || l->rc == EXIT_REFUSED)
+		l->rc = 128 + l->stop;
+}
 
 /* What the signals since the last turn ask for. */
 static void
@@ -392,15 +801,34 @@ obey(struct loop *l, int64_t now)
 	for (size_t i = 0; i < LEN(signals); i++) {
 		int sig = signals[i].sig;
 
-		if (signals[i].kind != ENDS || !taken(sig))
+		if (signals[i].kind == WAKES || !taken(sig))
 			continue;
-		warn("loop: signal %d: %s", sig, l->stop ? "killing the job" : busy(l) ? "ending the job and handing the task back" : "ending");
-		for (size_t k = 0; k < l->runs; k++)
-			run_stop(l->run[k], l->stop ? SIGKILL : sig == SIGINT ? SIGINT : SIGTERM, now);
-		l->stop = l->stop ? l->stop : sig;
-		l->closed = true;
-		if (l->rc == 0 || l->rc == EXIT_REFUSED)
-			l->rc = 128 + l->stop;
+		if (signals[i].kind == ENDS) {
+			end_by(l, sig, now);
+			continue;
+		}
+		warn("loop: signal %d: no more tasks are taken", sig);
+		unhold(l);
+		close_loop(l, EXIT_AGAIN);
+	}
+}
+
+/* The end of our time: jobs are asked to end one grace before it. */
+static void
+watch_clock(struct loop *l, int64_t now)
+{
+	if (l->closed || l->end_at == INT64_MAX)
+		return;
+	if (now >= l->end_at - l->env.grace) {
+		warn("loop: the time is up: %s", busy(l) ? "ending the job and handing the task back" : "ending");
+		stop_all(l, STOP_WARN, now);
+		l->stop = SIGTERM;
+		l->urgency++;
+		l->rc = l->rc ? l->rc : EXIT_AGAIN;
+	} else if (short_of_time(l, now) && !l->dry && !l->runs && !l->fetches) {
+		close_loop(l, EXIT_AGAIN);
+	} else if (short_of_time(l, now)) {
+		l->begin_at = l->end_at;
 	}
 }
 
@@ -409,8 +837,11 @@ step_runs(struct loop *l, int64_t now)
 {
 	for (size_t i = l->runs; i-- > 0;) {
 		struct run *r = l->run[i];
+		bool over = run_step(r, now);
 
-		if (!run_step(r, now))
+		if (run_fresh(r))
+			note_end(l, r, now);
+		if (!over)
 			continue;
 		if (run_result(r)->inactive)
 			warn("loop: worker %s was suspended: no more tasks are taken", l->worker);
@@ -418,15 +849,19 @@ step_runs(struct loop *l, int64_t now)
 			close_loop(l, EXIT_WORKER);
 		run_free(r);
 		l->run[i] = l->run[--l->runs];
-		l->dry = false;
+		l->dry = l->dry && l->held;   /* a task may be back; a held fetch would see it */
+		l->idle = now;
 	}
 }
 
-/* Takes back what was asked for and not answered when a signal came: a task that comes all the same is handed back. */
 static bool
-finished(const struct loop *l)
+finished(const struct loop *l, int64_t now)
 {
-	return !l->runs && !l->fetches && !l->looking && (l->closed || l->dry);
+	if (l->runs || l->fetches || l->looking || l->prompt.q)
+		return false;
+	if (l->closed || l->interrupted || (l->o->max_tasks && l->started >= l->o->max_tasks))
+		return true;
+	return l->dry && !l->rests && (double)(now - l->idle) / 1e6 >= l->o->wait;
 }
 
 static void
@@ -435,31 +870,74 @@ move(struct loop *l, int64_t now)
 	take_fetches(l, now);
 	step_runs(l, now);
 	obey(l, now);
+	watch_clock(l, now);
+	ask(l, now);
 	if (l->looking)
 		look_for_lost(l);
-	while (may_fetch(l)) {
-		struct call *k = make_fetch(l);
+	wait_for_tasks(l, now);
+	while (may_fetch(l, now)) {
+		struct call *k;
 
+		wake_rested(l, now);
+		k = make_fetch(l);
 		l->fetch[l->fetches++] = k;
-		client_send(l->o->client, k);
+		client_send(l->client, k);
 	}
 }
 
-/* The descriptors to wait for: the pipe, the client's, the sinks', then each run's. */
-static size_t
-gather(struct loop *l, size_t *client, int64_t *wake)
+static void
+sooner(int64_t *wake, int64_t t)
 {
-	size_t n = 0, need = 3 + CLIENT_FDS + JOB_FDS * l->runs;
+	if (t && t < *wake)
+		*wake = t;
+}
+
+/* What is due without anybody moving. */
+static void
+alarms(const struct loop *l, int64_t now, int64_t *wake)
+{
+	if (now < l->begin_at && !l->closed)
+		sooner(wake, l->begin_at);
+	if (l->end_at != INT64_MAX && !l->closed)
+		sooner(wake, l->end_at - l->env.grace);
+	if (l->prompt.q)
+		sooner(wake, l->repaint);
+	if (!l->dry || l->closed)
+		return;
+	sooner(wake, l->ask_at);
+	for (size_t i = 0; i < l->rests; i++)
+		sooner(wake, l->resting[i].until);
+	if (l->o->wait && l->o->wait < FOREVER)
+		sooner(wake, l->idle + (int64_t)(l->o->wait * 1e6));
+}
+
+/* Whether keys are read: for a question, or for a job with a terminal of its own. */
+static bool
+listens(const struct loop *l)
+{
+	return l->tty.changed && (l->prompt.q || l->typed.len < TYPED);
+}
+
+/* The descriptors to wait for: the pipe, the terminal, the sinks', the clients', then each run's. */
+static size_t
+gather(struct loop *l, struct part *p, int64_t *wake)
+{
+	size_t n = 0, need = 4 + 2 * CLIENT_FDS + JOB_FDS * l->runs;
 
 	if (need > l->nfds) {
 		l->nfds = 2 * need;
 		l->fds = xrealloc(l->fds, l->nfds * sizeof *l->fds);
 	}
 	l->fds[n++] = (struct pollfd){.fd = wake_pipe[0], .events = POLLIN};
-	*client = (size_t)client_fds(l->o->client, l->fds + n, wake);
-	n += *client;
+	l->fds[n++] = (struct pollfd){.fd = listens(l) ? l->tty.fd : -1, .events = POLLIN};
 	for (int i = 0; i < 2; i++)
 		l->fds[n++] = (struct pollfd){.fd = l->sink[i].kept.len ? l->sink[i].fd : -1, .events = POLLOUT};
+	p->client = n;
+	n += (size_t)client_fds(l->client, l->fds + n, wake);
+	p->waiter = n;
+	if (l->waiter)
+		n += (size_t)client_fds(l->waiter, l->fds + n, wake);
+	p->runs = n;
 	for (size_t i = 0; i < l->runs; i++)
 		n += (size_t)run_fds(l->run[i], l->fds + n, wake);
 	return n;
@@ -477,37 +955,46 @@ static void
 turn(struct loop *l)
 {
 	int64_t wake = INT64_MAX;
-	size_t client, n = gather(l, &client, &wake), at = 1 + client + 2;
+	struct part p;
 	char drain[256];
+	size_t n;
 
+	alarms(l, sys_mono(), &wake);
+	n = gather(l, &p, &wake);
 	if (poll(l->fds, (nfds_t)n, until(wake)) < 0)
 		for (size_t i = 0; i < n; i++)
 			l->fds[i].revents = 0;
 	if (l->fds[0].revents)
 		(void)!read(wake_pipe[0], drain, sizeof drain);
+	if (l->fds[1].revents)
+		read_keys(l);
 	for (int i = 0; i < 2; i++)
 		sink_flush(&l->sink[i]);
-	client_step(l->o->client, l->fds + 1, (int)client);
+	client_step(l->client, l->fds + p.client, (int)(p.waiter - p.client));
+	if (l->waiter)
+		client_step(l->waiter, l->fds + p.waiter, (int)(p.runs - p.waiter));
 	for (size_t i = 0; i < l->runs; i++)
-		run_read(l->run[i], l->fds + at, (int)(n - at));
+		run_read(l->run[i], l->fds + p.runs, (int)(n - p.runs));
+	type(l);
 	if (taken(SIGALRM))
 		beats(l, sys_mono());
+	resize(l);
 	move(l, sys_mono());
-	client_step(l->o->client, NULL, 0);   /* what was just sent need not wait for a turn */
+	client_step(l->client, NULL, 0);   /* what was just sent need not wait for a turn */
 }
 
 /* ---- from the start to the end ---- */
 
 static void
-advise(const struct loop_opts *o)
+advise(const struct loop *l)
 {
 	struct json_doc *d = json_new();
-	const char *value = recipe_shell_value(o->recipe);
+	const char *value = recipe_shell_value(l->env.recipe);
 
 	if (value)
 		warn("loop: the value of %%(%s) will be run as shell text: write labtasker loop -- sh -c 'CMD \"$1\"' x '%%(%s)', or "
 		    "labtasker loop -c TEXT, which quotes it", value, value);
-	if (!recipe_required(o->recipe, d)->len)
+	if (!make_required(l, d)->len)
 		warn("loop: the command names no %%(...): it takes every task, whatever its args");
 	json_free(d);
 }
@@ -532,13 +1019,48 @@ start(struct loop *l)
 	return find_worker(l);
 }
 
+/* What the options leave to us. */
+static void
+settle(struct loop *l, const struct loop_opts *o, int64_t now)
+{
+	struct run_env *v = &l->env;
+	uint32_t r;
+
+	*v = o->env;
+	v->sink = l->sink;
+	v->tty = &l->tty;
+	v->environ = environ;
+	v->worker = l->worker;
+	v->in = o->stdin_job ? 0 : -1;
+	v->heartbeat_timeout = o->heartbeat_timeout > 0 ? o->heartbeat_timeout : 3 * v->conf->heartbeat;
+	v->pty = o->pty < 0 ? o->slots == 1 && isatty(1) : o->pty;
+	v->prefix = o->slots > 1 && !o->plain;
+	sink_init(&l->sink[0], 1);
+	sink_init(&l->sink[1], 2);
+	term_init(&l->tty);
+	if (v->on_failure == FAIL_ASK && (o->slots > 1 || l->tty.fd < 0 || !isatty(2)))
+		v->on_failure = FAIL_REPORT;   /* nobody can answer */
+	l->client = v->client;
+	l->idle = now;
+	l->end_at = o->until ? now + (o->until - sys_wall()) : INT64_MAX;
+	sys_random(&r, sizeof r);
+	l->begin_at = now + (int64_t)(o->start_jitter * 1e6 * ((double)r / 4294967296.0));
+}
+
 static void
 end(struct loop *l)
 {
 	struct itimerval none = {.it_interval = {0, 0}, .it_value = {0, 0}};
 
 	setitimer(ITIMER_REAL, &none, NULL);
-	if (l->automatic && !l->runs && (!l->rc || l->rc == 128 + l->stop))
+	term_restore(&l->tty);
+	unhold(l);
+	for (int i = 0; i < l->fetches; i++) {
+		client_cancel(l->client, l->fetch[i]);
+		call_free(l->fetch[i]);
+	}
+	client_close(l->waiter);
+	if (l->automatic && (!l->rc || l->rc == EXIT_AGAIN || l->rc == EXIT_FAILURES || l->rc > 128))
 		remove_worker(l);
 	for (int i = 0; i < 2; i++)
 		sink_end(&l->sink[i], sys_mono() + FLUSH * SECOND);
@@ -548,32 +1070,39 @@ end(struct loop *l)
 	for (int i = 0; i < 2; i++)
 		if (wake_pipe[i] > 2)
 			close(wake_pipe[i]);
+	buf_free(&l->typed);
+	free(l->resting);
 	free(l->run);
 	free(l->fds);
+}
+
+/* A guard that has died is followed by another. */
+static void
+keep_guard(struct loop *l)
+{
+	static bool said;
+	struct err e = {0};
+
+	if (guard_check(l->env.guard, &e) >= 0 || said)
+		return;
+	warn("loop: %s: until another can be started, kill -9 of the loop would leave its job alive", e.msg);
+	said = true;
 }
 
 int
 worker_loop(const struct loop_opts *o)
 {
 	struct loop l = {.o = o};
-	struct err e = {0};
 
-	l.env = (struct run_env){.client = o->client, .conf = o->conf, .recipe = o->recipe, .sink = l.sink, .environ = environ,
-	    .worker = l.worker, .in = o->stdin_job ? 0 : -1, .grace = (int64_t)(o->grace * 1e6), .keep_lost = o->keep_lost,
-	    .heartbeat_timeout = o->heartbeat_timeout > 0 ? o->heartbeat_timeout : 3 * o->conf->heartbeat, .verbose = o->verbose};
-	sink_init(&l.sink[0], 1);
-	sink_init(&l.sink[1], 2);
-	advise(o);
+	settle(&l, o, sys_mono());
+	advise(&l);
 	l.rc = start(&l);
 	if (!l.rc) {
 		move(&l, sys_mono());
-		client_step(o->client, NULL, 0);
-		while (!finished(&l)) {
+		client_step(l.client, NULL, 0);
+		while (!finished(&l, sys_mono())) {
 			turn(&l);
-			if (guard_check(l.env.guard, &e) < 0 && !e.line) {
-				warn("loop: %s: until another can be started, kill -9 of the loop would leave its job alive", e.msg);
-				e.line = 1;   /* said */
-			}
+			keep_guard(&l);
 		}
 	}
 	end(&l);

@@ -3,10 +3,13 @@
  * One task from its fetch to its report (OURS 5).  A run is a job with heartbeats, then a row of calls that end it: at any time at most
  * one of those calls is under way, and `state` says which.  What is reported is decided once, when the job has ended:
  *
- *   it called finish          what that says; first a look whether it has told the server itself (the reference's finish())
- *   the task was lost         nothing
- *   we had told it to end     handed back
- *   else                      its exit status
+ *   it called finish              what that says; first a look whether it has told the server itself (the reference's finish())
+ *   the task was lost             nothing
+ *   its --time-limit was over     failed
+ *   we had told it to end         handed back; but after the warning signal alone, exit status 0 is success
+ *   exit status of --requeue-exit handed back
+ *   exit status of --fail-exit    failed for good: no retries are left
+ *   else                          its exit status; a failure may be asked about first
  *
  * The same report twice is harmless under a run token.  A server that keeps no tokens is looked at before anything is said again.
  */
@@ -29,10 +32,11 @@ enum {
 	TAIL = 4096,              /* of the output, kept as traceback */
 	FINISH_MAX = 16 << 20,    /* of summary.json */
 	PAUSE = 100 * 1000, PAUSE_MAX = 10 * 1000000,   /* between tries that the client does not repeat by itself */
+	LINE_MAX_KEPT = 64 << 10, /* of a line that waits for its end */
 	LATE = 3                  /* seconds at least for a hand-back, however much of the grace the job took */
 };
 
-enum state { JOB, LOOK, REPORT, BARE, WORKER, AMEND, BACK, OVER, STATES };
+enum state { JOB, ASK, LOOK, REPORT, BARE, WORKER, AMEND, BACK, OVER, STATES };
 enum want { NOTHING, SUCCESS, FAILED, CANCELLED, PENDING };
 static const char *const words[] = {[NOTHING] = NULL, [SUCCESS] = "success", [FAILED] = "failed", [CANCELLED] = "cancelled",
     [PENDING] = "pending"};
@@ -65,13 +69,21 @@ struct run {
 	bool nameless;            /* our worker is not active: heartbeats without it */
 
 	bool lost;                /* the task is no longer ours */
+	bool slow;                /* --time-limit was over */
+	bool last;                /* failed for good */
+	bool fresh;               /* the loop has not yet taken note of its end */
 	int sent;                 /* the last signal that was to end the job; 0: none */
-	int64_t kill_at;          /* mono: when KILL follows; 0: never */
+	int next_sig;             /* the one that follows */
+	int64_t next_at;          /* mono: when it does; 0: never */
+	int64_t limit_at;         /* mono: when --time-limit is over; 0: never */
+	int64_t began;            /* mono */
+	int slot;
 	int64_t give_up;          /* mono: when the calls are given up; 0: never */
 
 	char tail[TAIL];          /* a ring */
 	size_t tail_end;
 	struct sink *sink[2];
+	struct buf line[2];       /* with a prefix: what has no newline yet */
 };
 
 /* ---- small things ---- */
@@ -215,13 +227,15 @@ make_back(struct run *r)
 	return make_update(r, "pending", -1, NULL);
 }
 
-/* The failure that a suspended worker may not report. */
+/* The failure that a suspended worker may not report, or one for good. */
 static struct call *
 make_amend(struct run *r)
 {
-	bool last = r->retries + 1 >= int_of(r->task, "max_retries", 3);
+	int64_t most = int_of(r->task, "max_retries", 3), n = r->retries + 1;
 
-	return make_update(r, last ? "failed" : "pending", r->retries + 1, r->summary);
+	if (r->last && n < most)
+		n = most;
+	return make_update(r, n >= most ? "failed" : "pending", n, r->summary);
 }
 
 /* ---- what answers mean ---- */
@@ -353,6 +367,26 @@ static const struct {
 	[WORKER] = {make_worker, on_worker}, [AMEND] = {make_amend, on_update}, [BACK] = {make_back, on_update},
 };
 
+/* ---- signals ---- */
+
+static void
+send_signal(struct run *r, int sig, int next, int64_t at)
+{
+	r->sent = sig;
+	r->next_sig = next;
+	r->next_at = at;
+	job_signal(r->job, sig);
+	if (sig != SIGKILL)
+		job_signal(r->job, SIGCONT);
+}
+
+static void
+terminate(struct run *r, int64_t now)
+{
+	if (r->job && r->sent != SIGKILL && r->sent != SIGTERM)
+		send_signal(r, SIGTERM, SIGKILL, now + r->env->grace);
+}
+
 /* ---- heartbeats ---- */
 
 static void
@@ -367,7 +401,7 @@ stop_lost(struct run *r, const char *why, int64_t now)
 	say(r, text);
 	free(text);
 	if (!r->env->keep_lost)
-		run_signal(r, SIGTERM, now);
+		terminate(r, now);
 }
 
 /* A look after a heartbeat that was refused. */
@@ -415,6 +449,52 @@ heartbeat(struct run *r, int64_t now)
 	snprintf(r->beat->query, sizeof r->beat->query, "worker_id=%s", r->nameless ? "" : r->env->worker);
 	r->beat->deadline = now + r->interval;
 	client_send(r->env->client, r->beat);
+}
+
+/* ---- its output ---- */
+
+static void
+show_line(struct run *r, int i, const char *p, size_t n)
+{
+	char prefix[24];
+
+	sink_put(r->sink[i], prefix, (size_t)snprintf(prefix, sizeof prefix, "[%d] ", r->slot));
+	sink_put(r->sink[i], p, n);
+}
+
+/* To our own stdout or stderr; lines of several slots do not mix. */
+static void
+show(struct run *r, int i, const char *p, size_t n)
+{
+	struct buf *b = &r->line[i];
+
+	if (!r->env->prefix) {
+		sink_put(r->sink[i], p, n);
+		return;
+	}
+	buf_add(b, p, n);
+	for (;;) {
+		const char *nl = b->len ? memchr(b->p, '\n', b->len) : NULL;
+		size_t k = nl ? (size_t)(nl - b->p) + 1 : b->len > LINE_MAX_KEPT ? b->len : 0;
+
+		if (!k)
+			break;
+		show_line(r, i, b->p, k);
+		buf_drop(b, k);
+	}
+}
+
+/* The job's last line may lack its newline. */
+static void
+show_rest(struct run *r)
+{
+	for (int i = 0; i < 2; i++) {
+		if (!r->line[i].len)
+			continue;
+		buf_addc(&r->line[i], '\n');
+		show_line(r, i, r->line[i].p, r->line[i].len);
+		buf_clear(&r->line[i]);
+	}
 }
 
 /* ---- the job's end ---- */
@@ -477,25 +557,65 @@ stillborn(struct run *r, const char *type, const struct err *e)
 	failure(r, type, e->msg);
 }
 
+/* As a shell would say it: 128 and the signal's number. */
+static int
+exit_code(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 static void
 judge(struct run *r, int status)
 {
+	int code = exit_code(status);
 	char text[160];
 
-	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
+	if (WIFEXITED(status) && !code) {
 		r->want = SUCCESS;
 		return;
 	}
+	if (code < 256 && r->env->requeue_exit[code]) {
+		r->want = PENDING;
+		snprintf(text, sizeof text, "exit status %d: handed back", code);
+		say(r, text);
+		return;
+	}
 	if (WIFEXITED(status))
-		snprintf(text, sizeof text, "Error running command: Job process finished with non-zero exit code: %d", WEXITSTATUS(status));
+		snprintf(text, sizeof text, "Error running command: Job process finished with non-zero exit code: %d", code);
 	else
 		snprintf(text, sizeof text, "Error running command: Job process was ended by signal %d", WTERMSIG(status));
 	failure(r, "_LabtaskerJobFailed", text);
-	if (WIFEXITED(status))
-		snprintf(text, sizeof text, "failed: exit status %d", WEXITSTATUS(status));
-	else
-		snprintf(text, sizeof text, "failed: ended by signal %d", WTERMSIG(status));
+	r->last = code < 256 && r->env->fail_exit[code];
+	snprintf(text, sizeof text, "failed: %s %d%s", WIFEXITED(status) ? "exit status" : "ended by signal",
+	    WIFEXITED(status) ? code : WTERMSIG(status), r->last ? ", for good" : "");
 	say(r, text);
+}
+
+/* The job took longer than --time-limit. */
+static void
+judge_slow(struct run *r)
+{
+	char text[120];
+
+	snprintf(text, sizeof text, "Error running command: Job process ran longer than %g s", (double)r->env->time_limit / 1e6);
+	failure(r, "_LabtaskerTimeLimit", text);
+	snprintf(text, sizeof text, "failed: it ran longer than %g s (--time-limit)", (double)r->env->time_limit / 1e6);
+	say(r, text);
+}
+
+static void
+measure(struct run *r, const struct job_usage *u, int64_t now)
+{
+	struct json_doc *d = r->made;
+	struct json *v = json_mkobj(d);
+
+	json_set(d, v, str_of("wall_time"), json_mkdouble(d, (double)(now - r->began) / 1e6));
+	if (u->known) {
+		json_set(d, v, str_of("user_time"), json_mkdouble(d, u->user));
+		json_set(d, v, str_of("system_time"), json_mkdouble(d, u->system));
+		json_set(d, v, str_of("max_rss_kib"), json_mkint(d, u->memory));
+	}
+	json_set(d, r->summary, str_of("labtasker_rusage"), v);
 }
 
 static enum want
@@ -548,10 +668,13 @@ keep_result(struct run *r)
 	json_free(d);
 }
 
-/* The job has ended, or never began: what follows. */
+/* What follows the job's end, or a task that never got one. */
 static void
 conclude(struct run *r, int64_t now)
 {
+	bool token = client_ours(r->env->client) && r->token[0];
+
+	r->result.ended = r->fresh = true;
 	if (r->want == NOTHING) {
 		over(r);
 		return;
@@ -562,69 +685,110 @@ conclude(struct run *r, int64_t now)
 		keep_result(r);
 	if (r->want == PENDING && r->give_up && r->give_up < now + LATE * SECOND)
 		r->give_up = now + LATE * SECOND;
-	r->then = r->want == PENDING ? BACK : REPORT;
-	go(r, r->finished || (r->want == PENDING && !(client_ours(r->env->client) && r->token[0])) ? LOOK : r->then, now);
+	r->then = r->want == PENDING ? BACK : r->last ? AMEND : REPORT;
+	go(r, r->finished || (r->then != REPORT && !token) ? LOOK : r->then, now);
+}
+
+/* The same, after somebody was asked, or by the rule for when nobody can be. */
+static void
+decide(struct run *r, int64_t now)
+{
+	if (r->want == FAILED && !r->finished && !r->last && r->env->on_failure == FAIL_ASK) {
+		go(r, ASK, now);
+		return;
+	}
+	if (r->want == FAILED && !r->finished && r->env->on_failure == FAIL_IGNORE)
+		r->want = PENDING;
+	conclude(r, now);
+}
+
+void
+run_answer(struct run *r, bool report, int64_t now)
+{
+	if (r->state != ASK)
+		return;
+	r->want = report ? FAILED : PENDING;
+	conclude(r, now);
 }
 
 static void
-ended(struct run *r, int status, int64_t now)
+ended(struct run *r, int status, const struct job_usage *u, int64_t now)
 {
+	bool good = WIFEXITED(status) && !WEXITSTATUS(status);
+
 	job_free(r->job);
 	r->job = NULL;
-	if (take_finish(r)) {
-		if (r->lost)
-			r->want = NOTHING;
-	} else if (r->lost) {
+	show_rest(r);
+	if (take_finish(r))
+		r->want = r->lost ? NOTHING : r->want;
+	else if (r->lost)
 		r->want = NOTHING;
-	} else if (r->sent) {
+	else if (r->slow)
+		judge_slow(r);
+	else if (r->sent && !(good && r->sent == r->env->warn_signal))
 		r->want = PENDING;
-	} else {
+	else
 		judge(r, status);
-	}
-	conclude(r, now);
+	if (!r->finished)
+		measure(r, u, now);
+	decide(r, now);
 }
 
 /* ---- the beginning ---- */
 
-static char **
-environment(const struct run *r)
+/* Whether a variable of ours does not go to the job: the password, and what is set for it anew. */
+static bool
+withheld(const char *var, char *const *set, size_t n)
 {
-	static const char *const names[] = {"LABTASKER_TASK_ID", "LABTASKER_WORKER_ID", "LABTASKER_LOG_DIR", "LABTASKER_ROOT", NULL};
-	const char *value[] = {r->id, r->env->worker, r->dir.path, r->env->conf->root};
+	size_t len = strcspn(var, "=");
+
+	if (len == 18 && !strncmp(var, "LABTASKER_PASSWORD", 18))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (strcspn(set[i], "=") == len && !strncmp(var, set[i], len))
+			return true;
+	return false;
+}
+
+/* The slot's value of a --slot-env: NAME=v0,v1,...; owned. */
+static char *
+slot_value(const char *text, int slot)
+{
+	size_t name = strcspn(text, "=") + 1;
+	const char *v = text + name;
+
+	for (int i = 0; i < slot && v; i++) {
+		v = strchr(v, ',');
+		v += v != NULL;
+	}
+	return xprintf("%.*s%.*s", (int)name, text, v ? (int)strcspn(v, ",") : 0, v ? v : "");
+}
+
+/* The job's environment: those set for it come first, *own of them, owned. */
+static char **
+environment(const struct run *r, size_t *own)
+{
+	int64_t limit = int_of(r->task, "task_timeout", 0);
 	size_t n = 0, k = 0;
 	char **env;
 
 	while (r->env->environ[n])
 		n++;
-	env = xcalloc(n + LEN(value) + 1, sizeof *env);
-	for (; k < LEN(value); k++)
-		env[k] = xprintf("%s=%s", names[k], value[k]);
+	env = xcalloc(n + (size_t)r->env->slot_envs + 8, sizeof *env);
+	env[k++] = xprintf("LABTASKER_TASK_ID=%s", r->id);
+	env[k++] = xprintf("LABTASKER_WORKER_ID=%s", r->env->worker);
+	env[k++] = xprintf("LABTASKER_LOG_DIR=%s", r->dir.path);
+	env[k++] = xprintf("LABTASKER_ROOT=%s", r->env->conf->root);
+	env[k++] = xprintf("LABTASKER_SLOT=%d", r->slot);
+	if (limit > 0)
+		env[k++] = xprintf("LABTASKER_TASK_TIMEOUT=%ld", (long)limit);
+	for (int i = 0; i < r->env->slot_envs; i++)
+		env[k++] = slot_value(r->env->slot_env[i], r->slot);
+	*own = k;
 	for (size_t i = 0; i < n; i++)
-		if (!run_secret(r->env->environ[i], names))
+		if (!withheld(r->env->environ[i], env, *own))
 			env[k++] = r->env->environ[i];
 	return env;
-}
-
-/* Whether a variable of ours does not go to the job: the password, and what is set for it anew. */
-bool
-run_secret(const char *var, const char *const *names)
-{
-	size_t n = strcspn(var, "=");
-
-	if (n == 18 && !strncmp(var, "LABTASKER_PASSWORD", 18))
-		return true;
-	for (; *names; names++)
-		if (strlen(*names) == n && !strncmp(var, *names, n))
-			return true;
-	return false;
-}
-
-static void
-environment_free(char **env)
-{
-	for (int i = 0; i < 4; i++)
-		free(env[i]);
-	free(env);
 }
 
 /* Starts the job, or fails the task with the reason. */
@@ -634,22 +798,26 @@ launch(struct run *r, int64_t now)
 	const struct json *args = json_gets(r->task, "args");
 	struct err e = {0};
 	char **argv = recipe_fill(r->env->recipe, args, &e), **env;
-	struct job_spec spec = {.argv = argv, .in = r->env->in, .guard = r->env->guard};
+	struct job_spec spec = {.argv = argv, .dir = r->env->chdir, .in = r->env->in, .pty = r->env->pty, .tty = r->env->tty,
+	    .guard = r->env->guard};
+	size_t own = 0;
 
 	if (!argv) {
 		stillborn(r, "CmdKeyError", &e);
-		conclude(r, now);
+		decide(r, now);
 		return;
 	}
-	env = environment(r);
+	env = environment(r, &own);
 	spec.envp = env;
 	r->job = job_start(&spec, &e);
-	environment_free(env);
+	while (own)
+		free(env[--own]);
+	free(env);
 	recipe_unfill(argv);
 	if (r->job)
 		return;
 	stillborn(r, "_LabtaskerJobFailed", &e);
-	conclude(r, now);
+	decide(r, now);
 }
 
 /* The server's id of the task, which becomes part of paths: NULL if it is none. */
@@ -661,9 +829,19 @@ task_id(const struct json *task)
 	return id && id->type == JSON_STR && id->len < 40 && name_valid((struct str){id->s, id->len}) ? id->s : NULL;
 }
 
-struct run *
-run_new(const struct run_env *env, struct json_doc *doc, const char *token, int64_t wall, int64_t now, struct err *e)
+/* Nothing is run: the task goes back as it came. */
+static void
+return_it(struct run *r, int64_t now)
 {
+	r->want = PENDING;
+	r->give_up = now + LATE * SECOND;
+	conclude(r, now);
+}
+
+struct run *
+run_new(const struct run_env *env, struct json_doc *doc, const struct run_start *how, struct err *e)
+{
+	int64_t now = how->mono;
 	const struct json *task = json_gets(doc->root, "task"), *lease = json_gets(task, "heartbeat_timeout");
 	struct run *r = xcalloc(1, sizeof *r);
 
@@ -677,7 +855,10 @@ run_new(const struct run_env *env, struct json_doc *doc, const char *token, int6
 		goto undo;
 	}
 	r->retries = int_of(task, "retries", 0);
-	snprintf(r->token, sizeof r->token, "%s", token);
+	snprintf(r->token, sizeof r->token, "%s", how->token);
+	r->slot = how->slot;
+	r->began = now;
+	r->limit_at = env->time_limit ? now + env->time_limit : 0;
 	r->made = json_new();
 	r->made->root = r->summary = json_mkobj(r->made);
 	r->sink[0] = env->sink;
@@ -688,11 +869,13 @@ run_new(const struct run_env *env, struct json_doc *doc, const char *token, int6
 		r->interval = r->lease / 3;
 	r->alive = now;
 	r->beat_at = now + r->interval;
-	if (rundir_make(&r->dir, env->conf->root, task, wall, e) < 0) {
-		r->want = PENDING;   /* this machine's fault, not the task's */
-		r->give_up = now + LATE * SECOND;
-		r->result.broken = true;
-		conclude(r, now);
+	if (how->back) {
+		return_it(r, now);
+		return r;
+	}
+	if (rundir_make(&r->dir, env->conf->root, task, how->wall, e) < 0) {
+		r->result.broken = true;   /* this machine's fault, not the task's */
+		return_it(r, now);
 		return r;
 	}
 	if (env->verbose)
@@ -717,6 +900,8 @@ run_free(struct run *r)
 	call_free(r->beat);
 	call_free(r->call);
 	rundir_close(&r->dir);
+	buf_free(&r->line[0]);
+	buf_free(&r->line[1]);
 	json_free(r->made);
 	json_free(r->doc);
 	free(r);
@@ -742,35 +927,78 @@ run_busy(const struct run *r)
 	return r->job != NULL;
 }
 
-void
-run_signal(struct run *r, int sig, int64_t now)
+bool
+run_asks(const struct run *r)
 {
-	if (!r->job)
-		return;
-	r->sent = sig;
-	r->kill_at = sig == SIGKILL ? 0 : now + r->env->grace;
-	job_signal(r->job, sig);
-	if (sig != SIGKILL)
-		job_signal(r->job, SIGCONT);
+	return r->state == ASK;
+}
+
+bool
+run_fresh(struct run *r)
+{
+	bool was = r->fresh;
+
+	r->fresh = false;
+	return was;
+}
+
+int
+run_slot(const struct run *r)
+{
+	return r->slot;
+}
+
+int
+run_pty(const struct run *r)
+{
+	return r->job ? job_pty(r->job) : -1;
 }
 
 void
-run_stop(struct run *r, int sig, int64_t now)
+run_interrupt(struct run *r)
+{
+	if (r->job)
+		job_signal(r->job, SIGINT);
+}
+
+/* The calls that end it are given up after the grace. */
+static void
+hurry(struct run *r, int64_t now)
 {
 	r->give_up = now + r->env->grace;
-	if (r->call && r->state != OVER && (r->call->deadline < 0 || r->call->deadline > r->give_up))
+	if (r->call && (r->call->deadline < 0 || r->call->deadline > r->give_up))
 		r->call->deadline = r->give_up;
-	if (r->job)
-		run_signal(r, sig, now);
+}
+
+void
+run_stop(struct run *r, enum run_urgency u, int64_t now)
+{
+	int warning = r->env->warn_signal;
+
+	hurry(r, now);
+	if (r->state == ASK)
+		run_answer(r, false, now);
+	if (!r->job)
+		return;
+	if (u == STOP_KILL)
+		send_signal(r, SIGKILL, 0, 0);
+	else if (u == STOP_WARN && warning && !r->sent)
+		send_signal(r, warning, SIGTERM, now + r->env->grace / 4 * 3);
+	else
+		terminate(r, now);
 }
 
 int
 run_fds(const struct run *r, struct pollfd *fds, int64_t *wake)
 {
-	int64_t next = r->kill_at ? r->kill_at : INT64_MAX;
+	int64_t next = r->next_at ? r->next_at : INT64_MAX;
 	int n = 0;
 
-	if (r->state != JOB && r->state != OVER && !r->call && r->when < next)
+	if (r->job && r->limit_at && r->limit_at < next)
+		next = r->limit_at;
+	if (r->job && job_over(r->job))
+		next = 0;   /* the rest of its output */
+	if (moves[r->state].make && !r->call && r->when < next)
 		next = r->when;
 	if (next < *wake)
 		*wake = next;
@@ -784,7 +1012,7 @@ output(void *arg, int which, const char *p, size_t n)
 {
 	struct run *r = arg;
 
-	sink_put(r->sink[which - 1], p, n);
+	show(r, which - 1, p, n);
 	rundir_log(&r->dir, p, n);
 	for (size_t i = n > TAIL ? n - TAIL : 0; i < n; i++)
 		r->tail[(r->tail_end + i) % TAIL] = p[i];
@@ -811,15 +1039,21 @@ run_beat(struct run *r, int64_t now)
 bool
 run_step(struct run *r, int64_t now)
 {
+	struct job_usage u = {0};
 	int status;
 
 	if (r->beat && r->beat->done)
 		beat_answered(r, now);
-	if (r->job && r->kill_at && r->kill_at <= now)
-		run_signal(r, SIGKILL, now);
-	if (r->job && job_ended(r->job, &status))
-		ended(r, status, now);
-	while (r->state != JOB && r->state != OVER) {
+	if (r->job && r->limit_at && r->limit_at <= now) {
+		r->slow = true;
+		r->limit_at = 0;
+		terminate(r, now);
+	}
+	if (r->job && r->next_at && r->next_at <= now)
+		send_signal(r, r->next_sig, r->next_sig == SIGTERM ? SIGKILL : 0, r->next_sig == SIGTERM ? now + r->env->grace / 4 : 0);
+	if (r->job && job_ended(r->job, &status, &u))
+		ended(r, status, &u, now);
+	while (moves[r->state].make) {
 		struct call *k = r->call;
 
 		if (!k && r->when > now)

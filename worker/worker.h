@@ -3,12 +3,14 @@
  * The worker's room: one loop that fetches, runs and reports; a job per task; a guard that outlives the loop only to kill what it
  * left behind.
  *
- * Order of use: guard, rundir, job, recipe, sink, run, loop.
+ * Order of use: guard, rundir, term, prompt, job, recipe, sink, run, loop.
  */
 #ifndef WORKER_H
 #define WORKER_H
 
 #include "../labtasker.h"
+
+#include <termios.h>
 
 /* ---- guard.c: no orphan outlives its loop (OURS 5) ------------------------------------------------------------- */
 
@@ -42,13 +44,53 @@ struct json_doc *rundir_get(const struct rundir *d, const char *name, size_t max
 bool rundir_beats(const struct rundir *d);                  /* heartbeat.lock is still there */
 void rundir_close(struct rundir *d);                        /* removes heartbeat.lock, closes */
 
-/* ---- job.c: one process group with its pipes ------------------------------------------------------------------------ */
+/* ---- term.c: our terminal, and one for a job ---------------------------------------------------------------------------- */
+
+struct term {
+	int fd;                    /* 0 when our stdin is a terminal whose foreground we are; else -1 */
+	bool changed;
+	struct termios saved;
+};
+void term_init(struct term *t);
+void term_keys(struct term *t);                               /* each key as it comes, Ctrl-C too, without echo */
+void term_restore(struct term *t);
+/* A new terminal with the modes of ours, where that is one (ours may be NULL), and the size of what terminal we have.  Its master's
+ * descriptor, and the slave's path in slave; -1 with err. */
+int pty_open(const struct term *ours, char *slave, size_t n, struct err *e);
+void pty_size(int fd);                                      /* the size may have changed */
+
+/* ---- prompt.c: a question with a countdown, pure ------------------------------------------------------------------------- */
+
+enum { PROMPT_SECONDS = 10 };
+struct question {
+	const char *text;
+	const char *answer[2];     /* the default first; each begins with its key */
+};
+struct prompt {
+	const struct question *q;
+	int64_t end;
+	int at, answer, escape;
+};
+void prompt_begin(struct prompt *p, const struct question *q, int64_t now);
+void prompt_keys(struct prompt *p, const char *s, size_t n);
+int prompt_answer(struct prompt *p, int64_t now);           /* 0 or 1; -1: none yet */
+int64_t prompt_line(struct prompt *p, struct buf *b, int64_t now);   /* the line to show; when the next is due */
+
+/* ---- job.c: one process group with its pipes, or its terminal ------------------------------------------------------------------ */
 
 struct job;
 struct job_spec {
 	char *const *argv, *const *envp;
+	const char *dir;           /* its working directory; NULL: ours */
 	int in;                    /* the job's stdin; -1: /dev/null */
+	bool pty;                  /* a terminal of its own for all three; pipes where none can be had */
+	const struct term *tty;
 	struct guard *guard;
+};
+struct job_usage {
+	bool known;                /* the system tells it for each child */
+	double user, system;       /* seconds */
+	int64_t memory;            /* peak, KiB */
 };
 /* Starts it.  NULL with err.code = errno: it could not be started (the task fails, as a shell would say 126 or 127).  Owned. */
 struct job *job_start(const struct job_spec *s, struct err *e);
@@ -60,10 +102,12 @@ int job_fds(const struct job *j, struct pollfd *fds);
 /* Reads what is there (bounded a call) and hands it on: which is 1 or 2. */
 void job_read(struct job *j, const struct pollfd *fds, int n, void (*out)(void *arg, int which, const char *p, size_t n), void *arg);
 void job_signal(struct job *j, int sig);                    /* to its whole group */
+bool job_over(const struct job *j);                         /* the leader was reaped; output may be left: job_ended is to be asked soon */
+int job_pty(const struct job *j);                           /* its terminal's master; -1: it has pipes */
 /* After SIGCHLD: true when the leader has ended and what it wrote has been read; *status as waitpid's.  A grandchild that keeps the
  * output open does not hold it.  The group's remains are killed, the guard struck, the leader reaped.  While it is false for
  * output not yet read, poll says POLLIN: call it again after each job_read. */
-bool job_ended(struct job *j, int *status);
+bool job_ended(struct job *j, int *status, struct job_usage *u);
 
 /* ---- recipe.c: a command with its %(...), pure ----------------------------------------------------------------------- */
 
@@ -95,6 +139,7 @@ void sink_end(struct sink *s, int64_t until);               /* waits until all i
 
 /* ---- run.c: one task from its fetch to its report (OURS 5) --------------------------------------------------------------- */
 
+enum fail_rule { FAIL_ASK, FAIL_REPORT, FAIL_IGNORE };
 struct client;
 struct run_env {               /* what the runs of a loop share; outlives them */
 	struct client *client;
@@ -102,34 +147,58 @@ struct run_env {               /* what the runs of a loop share; outlives them *
 	const struct recipe *recipe;
 	struct guard *guard;
 	struct sink *sink;         /* two */
+	const struct term *tty;
 	char *const *environ;
 	const char *worker;        /* its id */
+	const char *chdir;         /* where jobs run; NULL: here */
+	const char **slot_env;     /* NAME=v0,v1,...: slot k's jobs get NAME=vk */
+	int slot_envs;
 	int in;                    /* the job's stdin; -1: /dev/null */
-	int64_t grace;             /* microseconds between TERM and KILL */
+	bool pty;
+	bool prefix;               /* lines of output begin with the slot */
+	int64_t grace;             /* microseconds between asking a job to end and killing it */
+	int64_t time_limit;        /* microseconds; 0: none */
+	int warn_signal;           /* 0: none */
+	enum fail_rule on_failure;
+	const bool *requeue_exit, *fail_exit;   /* 256 each, by exit status */
 	double heartbeat_timeout;  /* seconds, as asked for in fetches */
 	bool keep_lost;            /* a job whose task is lost may finish */
 	bool verbose;
 };
-struct run_result {            /* known once the job has ended */
+struct run_result {
+	bool ended;                /* its job has ended, and what is reported is decided */
 	bool failed, back;         /* reported as failed, handed back */
 	bool inactive;             /* our worker was suspended meanwhile */
 	bool broken;               /* the run directory could not be made */
 	bool dropped, left;        /* the report was refused for good; the server could not be told in time */
 };
 struct run;
-/* Begins a run of the task in a fetch's answer (doc, taken) under that token ("": none).  NULL with err: that is no task.  Owned. */
-struct run *run_new(const struct run_env *env, struct json_doc *doc, const char *token, int64_t wall, int64_t now, struct err *e);
+struct run_start {
+	const char *token;         /* the fetch's; "": none */
+	int slot;
+	int64_t wall, mono;
+	bool back;                 /* run nothing, hand it back */
+};
+/* Begins a run of the task in a fetch's answer (doc, taken).  NULL with err: that is no task.  Owned. */
+struct run *run_new(const struct run_env *env, struct json_doc *doc, const struct run_start *how, struct err *e);
 void run_free(struct run *r);                               /* only after run_step was true */
 bool run_step(struct run *r, int64_t now);                  /* moves what can move; true: over */
 int run_fds(const struct run *r, struct pollfd *fds, int64_t *wake);   /* as job_fds; lowers wake to when run_step is due */
 void run_read(struct run *r, const struct pollfd *fds, int n);
 int64_t run_beat(struct run *r, int64_t now);               /* sends a heartbeat when it is due; when the next is */
-void run_signal(struct run *r, int sig, int64_t now);       /* tells the job to end; KILL follows after the grace */
-void run_stop(struct run *r, int sig, int64_t now);         /* the loop ends: likewise, and calls are given up after the grace */
+/* The loop ends, and calls are given up after the grace.  The job is warned first where there is a warning signal, gets TERM and then
+ * KILL; or TERM; or KILL now. */
+enum run_urgency { STOP_WARN, STOP_TERM, STOP_KILL };
+void run_stop(struct run *r, enum run_urgency u, int64_t now);
+void run_interrupt(struct run *r);                          /* INT to the job's group */
+bool run_asks(const struct run *r);                         /* it waits for run_answer: report the failure, or hand back */
+void run_answer(struct run *r, bool report, int64_t now);
 bool run_busy(const struct run *r);                         /* its job lives */
+bool run_fresh(struct run *r);                              /* once, when it has ended */
+int run_slot(const struct run *r);
+int run_pty(const struct run *r);                           /* its terminal's master; -1 */
 const char *run_task(const struct run *r);
 const struct run_result *run_result(const struct run *r);
-bool run_secret(const char *var, const char *const *names); /* a NAME=value that no job gets: a secret, or one of names */
 
 /* ---- loop.c: fetch, run, report ------------------------------------------------------------------------------------- */
 
@@ -137,16 +206,24 @@ struct loop_opts {
 	const struct recipe *recipe;
 	const struct json *filter; /* extra_filter, or NULL */
 	const char *worker_id;     /* --worker-id, or NULL */
+	const char *worker_name;   /* or NULL */
+	int64_t worker_retries;    /* max_retries of a worker that we make */
 	const char *eta_max;       /* or NULL */
+	const char **require;      /* more required fields */
+	int requires;
+	bool allow_extra;          /* "*": args may have more than is required */
 	double heartbeat_timeout;  /* seconds; 0: three times the interval */
 	int pty;                   /* -1 by itself, 0 never, 1 always */
 	bool stdin_job;            /* --stdin: our stdin is the job's */
-	bool keep_lost;            /* --keep-lost */
-	bool verbose;
-	double grace;              /* seconds between TERM and KILL */
+	bool plain;                /* no prefixes with -j */
+	double start_jitter;       /* seconds, at most, before the first fetch */
+	double wait;               /* seconds of an empty queue that are waited out; 0: end at once; 1e15: never end */
+	int64_t max_tasks;         /* 0: any number */
+	int64_t max_failures;      /* in a row; 0: any number */
+	int64_t until;             /* wall: the end of our time; 0: none */
+	double min_left;           /* seconds before it in which nothing is fetched */
 	int slots;                 /* -j: jobs side by side */
-	const struct conf *conf;
-	struct client *client;
+	struct run_env env;        /* conf, client, recipe and what the options say; the rest is the loop's */
 };
 int worker_loop(const struct loop_opts *o);                 /* an exit status of OURS 6 */
 

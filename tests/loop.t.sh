@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+# The loop's options: how many jobs, how they end, when it ends.
+. tests/lib.sh
+
+submit() { "$lt" submit "$@" >/dev/null 2>&1; }
+fields() { "$lt" task ls --no-pager --fmt jsonl "$@" >ls; }
+
+place slots
+for i in 1 2 3 4; do submit -- --n $i; done
+ok "-j 2" status 0 "$lt" loop -j 2 --slot-env 'GPU=a,b' -- sh -c 'mkdir slot$LABTASKER_SLOT || exit 1; echo $GPU$LABTASKER_SLOT; sleep 0.1; rmdir slot$LABTASKER_SLOT' x '%(n)'
+ok "every task ran once" same "$(lines out)" 4
+ok "a slot has its value, and a prefix" same "$(sort -u out | tr '\n' ' ')" "[0] a0 [1] b1 "
+ok "all succeeded" same "$(count success)" 4
+submit -- --n 1
+ok "--no-prefix" status 0 "$lt" loop -j 2 --no-prefix -- printf 'no newline' '%(n)'
+ok "leaves output as it is" same "$(cat out)" "no newline"
+
+place statuses
+submit -- --n 1
+ok "--requeue-exit hands back" status 4 "$lt" loop --requeue-exit 75,143 --max-failures 1 -- sh -c 'exit 75' x '%(n)'
+fields
+ok "the task waits" has '"status":"pending"' ls
+ok "uncharged" has '"retries":0' ls
+ok "a signal counts as 128 and its number" status 4 "$lt" loop --requeue-exit 143 --max-failures 1 -- sh -c 'kill $$' x '%(n)'
+ok "which is handed back too" same "$(count pending)" 1
+ok "a task put back is taken again after others, and a pause" status 0 "$lt" loop --requeue-exit 75 -- sh -c 'mkdir once 2>/dev/null && exit 75; exit 0' x '%(n)'
+ok "then it may succeed" same "$(count success)" 1
+submit --max-retries 9 -- --n 2
+ok "--fail-exit" status 0 "$lt" loop --fail-exit 3 -- sh -c 'exit 3' x '%(n)'
+fields -s failed
+ok "fails for good" has '"retries":9' ls
+ok "with the reason" has 'exit code: 3' ls
+submit --max-retries 1 -- --n 3
+ok "--time-limit" status 0 "$lt" loop --time-limit 0.3 --grace 5 -- sh -c 'sleep 60' x '%(n)'
+fields -s failed
+ok "ends a job, which has failed" has TimeLimit ls
+submit -- --n 4
+ok "--on-failure ignore" status 4 "$lt" loop --on-failure ignore --max-failures 1 -- sh -c 'exit 9' x '%(n)'
+fields -s pending
+ok "puts the task back" has '"retries":0' ls
+ok "a bad list of statuses" status 2 "$lt" loop --fail-exit 300 -- true
+ok "is named" has 'Invalid value for --fail-exit' err
+
+place ends
+for i in 1 2 3 4 5; do submit --max-retries 1 -- --n $i; done
+ok "--once" status 0 "$lt" loop --once -- true '%(n)'
+ok "runs one" same "$(count success)" 1
+ok "--max-tasks 2" status 0 "$lt" loop --max-tasks 2 -- true '%(n)'
+ok "runs two" same "$(count success)" 3
+ok "--max-failures" status 4 "$lt" loop --max-failures 1 -- false '%(n)'
+ok "ends after so many" same "$(count failed)" 1
+ok "--until now" status 75 "$lt" loop --until +1s --grace 2 -- true '%(n)'
+ok "fetches nothing" same "$(count pending)" 1
+ok "--min-left" status 75 "$lt" loop --until +10s --min-left 60 -- true '%(n)'
+SLURM_JOB_END_TIME=$(($(date +%s) + 5)) ok "Slurm's end of the job" status 75 "$lt" loop --grace 8 -- true '%(n)'
+ok "--until warns the job and hands back" status 75 "$lt" loop --until +2s --min-left 0.1 --grace 1.5 -- sh -c 'trap "echo told; exit 3" TERM; while :; do sleep 0.05; done' x '%(n)'
+ok "it was told" has told out
+ok "the task is there" same "$(count pending)" 1
+ok "a wrong time" status 2 "$lt" loop --until sometime -- true
+
+place warned
+submit -- --n 1
+cat >job.sh <<'J'
+trap 'echo warned; exit 0' USR1
+echo up
+while :; do sleep 0.05; done
+J
+"$lt" loop --warn-signal USR1 --grace 20 -- sh job.sh '%(n)' >out 2>err </dev/null &
+loop=$!
+await has up out
+kill -TERM $loop
+wait $loop
+ok "TERM: 143 after a warning" same $? 143
+ok "the job was warned" has warned out
+ok "exit status 0 after the warning alone is success" same "$(count success)" 1
+submit -- --n 2
+"$lt" loop -- sh -c 'echo up; while [ ! -f go ]; do sleep 0.05; done; echo done' x '%(n)' >out 2>err </dev/null &
+loop=$!
+submit -- --n 3
+await has up out
+kill -USR2 $loop
+await has 'no more tasks' err
+: >go
+wait $loop
+ok "USR2 lets the job end: 75" same $? 75
+ok "and takes no more" same "$(count success) $(count pending)" "2 1"
+
+place waiting
+submit -- --n 1
+"$lt" loop --wait -- sh -c 'echo "ran $1"' x '%(n)' >out 2>err </dev/null &
+loop=$!
+await has 'ran 1' out
+submit -- --n 2
+ok "--wait: a new task is run" await has 'ran 2' out
+kill -TERM $loop
+wait $loop
+ok "a waiting loop ends at once" same $? 143
+ok "nothing is left running" same "$(count success) $(count running)" "2 0"
+ok "--wait=IDLE ends by itself" status 0 "$lt" loop --wait=0.3 -- true '%(n)'
+
+place shapes
+submit -- --a 1 --b 2
+ok "no more" status 0 "$lt" loop -- echo '%(a)'
+ok "a task with more args is left" same "$(cat out)" ""
+ok "--allow-extra" status 0 "$lt" loop --allow-extra -- echo '%(a)'
+ok "takes it" same "$(cat out)" 1
+submit -- --a 3 --b 4
+ok "--require" status 0 "$lt" loop --require b -- echo '%(a)'
+ok "names what the command does not" same "$(cat out)" 3
+ok "a shell's -c" status 0 "$lt" loop -- sh -c 'echo %(a)'
+ok "is warned about" has 'run as shell text' err
+ok "a bad template" status 2 "$lt" loop -- echo 'x %(a'
+ok "is shown" has '\^' err
+
+place chdir
+mkdir sub
+submit -- --n 1
+ok "--chdir" status 0 "$lt" loop --chdir sub -- sh -c 'pwd; env' x '%(n)'
+ok "is where jobs run" has '/sub$' out
+ok "LABTASKER_SLOT" has 'LABTASKER_SLOT=0' out
+submit --task-timeout 77 -- --n 2
+ok "the server's limit" status 0 "$lt" loop -- env '%(n)=1'
+ok "is told to the job" has 'LABTASKER_TASK_TIMEOUT=77' out
+
+place terminal
+submit -- --n 1
+ok "--use-pty" status 0 "$lt" loop --use-pty -- sh -c '[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all three' x '%(n)'
+ok "gives the job a terminal" has 'all three' out
+submit -- --n 2
+ok "20,000 lines through it" status 0 "$lt" loop --use-pty -- sh -c 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done' x '%(n)'
+ok "none is lost" same "$(tr -d '\r' <out | cksum)" "$(i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done | cksum)"
