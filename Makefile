@@ -18,7 +18,7 @@ labtasker: $(SRC) *.h worker/*.h server/*.h cli/*.h
 # make static CC=musl-gcc
 static:
 	@case '$(CC)' in *musl*) ;; *) echo 'static: with glibc, host names need its shared libraries at run time; CC=musl-gcc avoids that' >&2;; esac
-	$(CC) $(CFLAGS) -Os -static -s -o labtasker $(SRC) $(LDFLAGS)
+	$(CC) $(CFLAGS) -Os -fno-asynchronous-unwind-tables -static -s -o labtasker $(SRC) $(LDFLAGS)
 
 # Needs a C compiler, make and sh; takes seconds.
 test: labtasker

@@ -144,7 +144,7 @@ compare(const struct wanted *w, const struct json *args, struct buf *missing, st
 
 /* ---- what is said ---- */
 
-static void
+PRINTF(2, 3) static void
 reason(struct wanted *w, const char *fmt, ...)
 {
 	struct err text = {0};

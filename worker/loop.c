@@ -339,7 +339,7 @@ static void
 begin_run(struct loop *l, struct call *k, int64_t now)
 {
 	struct run_start how = {.token = client_ours(l->client) ? k->key : "", .slot = free_slot(l), .wall = sys_wall(), .mono = now,
-	    .back = l->stop};
+	    .back = l->closed};
 	struct json_doc *doc = k->doc;
 	struct err e = {0};
 	struct run *r;
@@ -386,7 +386,7 @@ found_nothing(struct loop *l, int64_t now)
 
 	l->dry = true;
 	l->ask_at = 0;
-	if (!l->o->wait || client_ours(l->client))
+	if (!(l->o->wait > 0) || client_ours(l->client))
 		return;
 	sys_random(&r, sizeof r);   /* other servers are asked again, at intervals that grow and differ */
 	l->ask_at = now + (l->polls < 4 ? SECOND << l->polls : 10 * SECOND) / 2 + (int64_t)(r % SECOND);
@@ -478,6 +478,8 @@ unhold(struct loop *l)
 static void
 wait_for_tasks(struct loop *l, int64_t now)
 {
+	if (l->closed || l->interrupted)
+		unhold(l);
 	for (size_t i = 0; i < l->rests; i++)
 		if (l->dry && l->resting[i].until <= now)
 			l->dry = false;
@@ -485,7 +487,7 @@ wait_for_tasks(struct loop *l, int64_t now)
 		return;
 	if (l->ask_at && l->ask_at <= now)
 		l->dry = false;
-	else if (l->o->wait && client_ours(l->client) && !l->held && !l->ask_at && busy(l) < (size_t)l->o->slots &&
+	else if (l->o->wait > 0 && client_ours(l->client) && !l->held && !l->ask_at && busy(l) < (size_t)l->o->slots &&
 	    (double)(now - l->idle) / 1e6 < l->o->wait)
 		hold_fetch(l, now);
 }
@@ -857,7 +859,7 @@ step_runs(struct loop *l, int64_t now)
 static bool
 finished(const struct loop *l, int64_t now)
 {
-	if (l->runs || l->fetches || l->looking || l->prompt.q)
+	if (l->runs || l->fetches || l->held || l->looking || l->prompt.q)
 		return false;
 	if (l->closed || l->interrupted || (l->o->max_tasks && l->started >= l->o->max_tasks))
 		return true;
@@ -907,7 +909,7 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 	sooner(wake, l->ask_at);
 	for (size_t i = 0; i < l->rests; i++)
 		sooner(wake, l->resting[i].until);
-	if (l->o->wait && l->o->wait < FOREVER)
+	if (l->o->wait > 0 && l->o->wait < FOREVER)
 		sooner(wake, l->idle + (int64_t)(l->o->wait * 1e6));
 }
 
