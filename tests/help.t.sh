@@ -2,6 +2,7 @@
 # Help of every command, the example that it shows (run as it stands), and completion in the shells that are here.
 . tests/lib.sh
 
+place help
 mkdir "$base/bin"
 ln -s "$lt" "$base/bin/labtasker"
 PATH=$base/bin:$PATH
