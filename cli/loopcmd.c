@@ -14,7 +14,7 @@
 
 enum {
 	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, WORKER_NAME, WORKER_RETRIES, ETA, TIMEOUT, REQUIRE, EXTRA, SLOTS, SLOT_ENV, PLAIN, PTY, STDIN,
-	CHDIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT, WAIT, ONCE, MAX_TASKS, MAX_FAILURES, JITTER, KEEP, VERBOSE, END,
+	CHDIR, LOG, LOG_MAX, LOG_DIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT, WAIT, ONCE, MAX_TASKS, MAX_FAILURES, JITTER, KEEP, VERBOSE, END,
 	SCRIPT_MAX = 16 << 20
 };
 static const double forever = 1e15;
@@ -38,6 +38,10 @@ const struct opt loop_opts[] = {
 	[PTY] = {"--[no-]use-pty", OPT_FLAG, NULL, "give the job a terminal of its own, or not (default: when stdout is one)", NULL},
 	[STDIN] = {"--stdin", OPT_FLAG, NULL, "the job reads our standard input", NULL},
 	[CHDIR] = {"--chdir", OPT_TEXT, "DIR", "run jobs in DIR", NULL},
+	[LOG] = {"--log", OPT_CHOICE, "filter|raw|fail-only",
+	    "keep each run.log without ANSI sequences, or raw; or only the directories of failed runs", "filter"},
+	[LOG_MAX] = {"--log-max", OPT_TEXT, "SIZE", "the largest run.log: 64k, 10M, 1G", NULL},
+	[LOG_DIR] = {"--log-dir", OPT_TEXT, "DIR", "make the directories of runs in DIR (default .labtasker/logs/run)", NULL},
 	[LIMIT] = {"--time-limit", OPT_DURATION, "DURATION", "end a job that runs longer; its task has failed", NULL},
 	[FAILURE] = {"--on-failure", OPT_CHOICE, "ask|report|ignore", "what to do when a job fails; without a terminal ask is report", "ask"},
 	[REQUEUE] = {"--requeue-exit", OPT_TEXT, "N,...", "exit statuses that hand the task back and charge nobody", NULL},
@@ -192,6 +196,23 @@ read_signal(const char *text, int *sig, struct err *e)
 	return *sig ? 0 : err_set(e, EXIT_USAGE, "Invalid value for --warn-signal: '%s': it must be a signal's name (USR1) or number", text);
 }
 
+/* "64k" */
+static int
+read_size(const char *text, int64_t *size, struct err *e)
+{
+	static const char units[] = "kMG";
+	size_t n = text ? strlen(text) : 0;
+	const char *unit = n ? strchr(units, text[n - 1] == 'K' ? 'k' : text[n - 1]) : NULL;
+	struct str digits = {text, n - (unit && *unit ? 1 : 0)};
+
+	if (!text)
+		return 0;
+	if (parse_int(digits, size) < 0 || *size < 1 || *size > 1 << 30)
+		return err_set(e, EXIT_USAGE, "Invalid value for --log-max: '%s': it must be a size (64k, 10M, 1G)", text);
+	*size <<= unit && *unit ? 10 * (unit - units + 1) : 0;
+	return 0;
+}
+
 /* "+2h", or a time; without an option the end that Slurm has set. */
 static int
 read_until(const char *text, int64_t *wall, struct err *e)
@@ -237,7 +258,7 @@ read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct e
 	read_require(&a->val[REQUIRE], l);
 	return read_statuses("--requeue-exit", a->val[REQUEUE].text, l->requeue, e) < 0 ||
 	    read_statuses("--fail-exit", a->val[FAIL].text, l->fail, e) < 0 || read_signal(a->val[WARN].text, &o->env.warn_signal, e) < 0 ||
-	    read_until(a->val[UNTIL].text, &o->until, e) < 0 ? -1 : 0;
+	    read_until(a->val[UNTIL].text, &o->until, e) < 0 || read_size(a->val[LOG_MAX].text, &o->env.logs.max, e) < 0 ? -1 : 0;
 }
 
 int
@@ -251,7 +272,8 @@ cmd_loop(struct context *x, struct args *a)
 		.stdin_job = v[STDIN].num, .plain = v[PLAIN].num, .start_jitter = v[JITTER].real,
 		.wait = !v[WAIT].given ? 0 : v[WAIT].real < 0 ? forever : v[WAIT].real, .max_tasks = v[ONCE].num ? 1 : v[MAX_TASKS].num,
 		.max_failures = v[MAX_FAILURES].num, .min_left = v[MIN_LEFT].given ? v[MIN_LEFT].real : v[GRACE].real, .slots = (int)v[SLOTS].num,
-		.env = {.conf = x->conf, .chdir = v[CHDIR].text, .slot_env = v[SLOT_ENV].list, .slot_envs = v[SLOT_ENV].nlist,
+		.fail_only = v[LOG].num == 2,
+		.env = {.conf = x->conf, .logs = {.dir = v[LOG_DIR].text, .raw = v[LOG].num == 1}, .chdir = v[CHDIR].text, .slot_env = v[SLOT_ENV].list, .slot_envs = v[SLOT_ENV].nlist,
 		    .grace = (int64_t)(v[GRACE].real * 1e6), .time_limit = (int64_t)(v[LIMIT].real * 1e6),
 		    .on_failure = (enum fail_rule)v[FAILURE].num, .requeue_exit = l.requeue, .fail_exit = l.fail, .keep_lost = v[KEEP].num,
 		    .verbose = v[VERBOSE].num}

@@ -129,3 +129,17 @@ ok "gives the job a terminal" has 'all three' out
 submit -- --n 2
 ok "20,000 lines through it" status 0 "$lt" loop --use-pty -- sh -c 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done' x '%(n)'
 ok "none is lost" same "$(tr -d '\r' <out | cksum)" "$(i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done | cksum)"
+
+place logs
+for i in 1 2 3; do submit --max-retries 1 -- --n $i; done
+ok "--log fail-only" status 0 "$lt" loop --log fail-only -- sh -c '[ "$1" != 2 ]' x '%(n)'
+ok "keeps the failed run's directory, no other" same "$(ls .labtasker/logs/run | wc -l | tr -d ' ')" 1
+ok "with its end" has failed .labtasker/logs/run/run_*/status.json
+submit -- --n 4
+ok "--log raw, --log-dir" status 0 "$lt" loop --log raw --log-dir here -- printf '\033[31m%s' '%(n)'
+ok "keeps sequences" same "$(od -c here/run_*/run.log | head -n 1 | tr -s ' ')" "$(printf '\033[31m4' | od -c | head -n 1 | tr -s ' ')"
+submit -- --n 5
+ok "--log-max" status 0 "$lt" loop --log-max 1k --log-dir max -- sh -c 'i=0; while [ $i -lt 1000 ]; do echo "line $i"; i=$((i+1)); done' x '%(n)'
+ok "ends the log" has 'the log is full' max/run_*/run.log
+ok "which stays small" test "$(wc -c <"$(echo max/run_*/run.log)")" -lt 1200
+ok "but not what is shown" same "$(lines out)" 1000

@@ -45,7 +45,7 @@ struct loop {
 	struct run_env env;
 	struct sink sink[2];
 	struct term tty;
-	char worker[40];
+	char worker[40], slot[48];   /* slot: how the directories of slots begin */
 	bool automatic;           /* the worker was made by us */
 	struct run **run;
 	size_t runs, cap;
@@ -1018,7 +1018,12 @@ start(struct loop *l)
 		return EXIT_REFUSED;
 	}
 	signals_set(true);
-	return find_worker(l);
+	if (find_worker(l))
+		return EXIT_REFUSED;
+	snprintf(l->slot, sizeof l->slot, "slot_%s_", l->worker);
+	if (l->o->fail_only)
+		l->env.logs.slot = l->slot;
+	return 0;
 }
 
 /* What the options leave to us. */
@@ -1033,6 +1038,7 @@ settle(struct loop *l, const struct loop_opts *o, int64_t now)
 	v->tty = &l->tty;
 	v->environ = environ;
 	v->worker = l->worker;
+	v->logs.root = v->conf->root;
 	v->in = o->stdin_job ? 0 : -1;
 	v->heartbeat_timeout = o->heartbeat_timeout > 0 ? o->heartbeat_timeout : 3 * v->conf->heartbeat;
 	v->pty = o->pty < 0 ? o->slots == 1 && isatty(1) : o->pty;
@@ -1062,6 +1068,12 @@ end(struct loop *l)
 		call_free(l->fetch[i]);
 	}
 	client_close(l->waiter);
+	for (int i = 0; l->env.logs.slot && i < l->o->slots; i++) {
+		char *slot = xprintf("%s%d", l->env.logs.slot, i);
+
+		rundir_clear(&l->env.logs, slot);
+		free(slot);
+	}
 	if (l->automatic && (!l->rc || l->rc == EXIT_AGAIN || l->rc == EXIT_FAILURES || l->rc > 128))
 		remove_worker(l);
 	for (int i = 0; i < 2; i++)

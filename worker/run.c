@@ -683,6 +683,10 @@ conclude(struct run *r, int64_t now)
 	r->result.back = r->want == PENDING;
 	if (!r->finished && r->want != PENDING)
 		keep_result(r);
+	if (r->want == FAILED && r->dir.path)
+		rundir_keep(&r->dir);
+	else if (r->dir.keep)
+		rundir_close(&r->dir);   /* the slot's next run has the directory */
 	if (r->want == PENDING && r->give_up && r->give_up < now + LATE * SECOND)
 		r->give_up = now + LATE * SECOND;
 	r->then = r->want == PENDING ? BACK : r->last ? AMEND : REPORT;
@@ -829,6 +833,20 @@ task_id(const struct json *task)
 	return id && id->type == JSON_STR && id->len < 40 && name_valid((struct str){id->s, id->len}) ? id->s : NULL;
 }
 
+/* The directory of this run, or of its slot where only failed runs get their own. */
+static int
+make_dir(struct run *r, int64_t wall, struct err *e)
+{
+	struct rundir_opts o = r->env->logs;
+	char *slot = o.slot ? xprintf("%s%d", o.slot, r->slot) : NULL;
+	int rc;
+
+	o.slot = slot;
+	rc = rundir_make(&r->dir, &o, r->task, wall, e);
+	free(slot);
+	return rc;
+}
+
 /* Nothing is run: the task goes back as it came. */
 static void
 return_it(struct run *r, int64_t now)
@@ -873,7 +891,7 @@ run_new(const struct run_env *env, struct json_doc *doc, const struct run_start 
 		return_it(r, now);
 		return r;
 	}
-	if (rundir_make(&r->dir, env->conf->root, task, how->wall, e) < 0) {
+	if (make_dir(r, how->wall, e) < 0) {
 		r->result.broken = true;   /* this machine's fault, not the task's */
 		return_it(r, now);
 		return r;

@@ -68,30 +68,50 @@ remove_file(const char *dir, const char *name)
 	free(path);
 }
 
-/* ROOT/logs/run/run_tTIME_nNAME_idID_rd into b, without the random part.  Name and id come from a server: they may be no path. */
+/* Where the directories of runs stand, with a final slash. */
 static int
-name_run(struct buf *b, const char *root, const struct json *task, int64_t wall, struct err *e)
+name_base(struct buf *b, const struct rundir_opts *o, struct err *e)
+{
+	const char *base = o->dir ? o->dir : o->root;
+	char cwd[4096];
+
+	if (*base != '/') {
+		if (!getcwd(cwd, sizeof cwd))
+			return err_set(e, errno, "working directory: %s", strerror(errno));
+		buf_printf(b, "%s/", cwd);
+	}
+	buf_printf(b, o->dir ? "%s/" : "%s/logs/run/", base);
+	return 0;
+}
+
+/* run_tTIME_nNAME_idID_rd, without the random part.  Name and id come from a server: they may be no path. */
+static int
+name_run(struct buf *b, const struct json *task, int64_t wall, struct err *e)
 {
 	const struct json *id = json_gets(task, "task_id"), *name = json_gets(task, "task_name");
 	bool named = name && name->type != JSON_NULL;
 	time_t t = (time_t)(wall / 1000000);
 	struct tm tm = {.tm_mday = 1};
-	char date[40], cwd[4096];
+	char date[40];
 
 	if (!id || id->type != JSON_STR || !name_valid((struct str){id->s, id->len}))
 		return err_set(e, EINVAL, "run directory: the server gave a task without a proper task_id");
 	if (named && (name->type != JSON_STR || !name_valid((struct str){name->s, name->len})))
 		return err_set(e, EINVAL, "run directory: task %s: its name is no [a-zA-Z0-9_-]{1,100}; rename it", id->s);
-	if (*root != '/') {
-		if (!getcwd(cwd, sizeof cwd))
-			return err_set(e, errno, "working directory: %s", strerror(errno));
-		buf_printf(b, "%s/", cwd);
-	}
 	tzset();   /* localtime_r need not */
 	localtime_r(&t, &tm);
 	strftime(date, sizeof date, "%Y-%m-%d-%H-%M-%S", &tm);
-	buf_printf(b, "%s/logs/run/run_t%s_n%s_id%s_rd", root, date, named ? name->s : "None", id->s);
+	buf_printf(b, "run_t%s_n%s_id%s_rd", date, named ? name->s : "None", id->s);
 	return 0;
+}
+
+static void
+add_random(struct buf *b)
+{
+	unsigned char r[4];
+
+	sys_random(r, sizeof r);
+	buf_printf(b, "%02x%02x%02x%02x", r[0], r[1], r[2], r[3]);
 }
 
 /* Makes the directory that b begins to name, and its parents where this is the first run. */
@@ -99,12 +119,10 @@ static int
 make_dir(struct buf *b, struct err *e)
 {
 	size_t len = b->len;
-	unsigned char r[4];
 
 	for (int i = 0; i < TRIES; i++) {
-		sys_random(r, sizeof r);
 		b->len = len;
-		buf_printf(b, "%02x%02x%02x%02x", r[0], r[1], r[2], r[3]);
+		add_random(b);
 		if (!mkdir(b->p, 0700))
 			return 0;
 		if (errno == ENOENT)
@@ -113,6 +131,44 @@ make_dir(struct buf *b, struct err *e)
 			break;
 	}
 	return err_set(e, errno, "%s: %s", b->p, strerror(errno));
+}
+
+/* A slot's directory, without what the run before left of its end. */
+static int
+take_slot(const char *path, struct err *e)
+{
+	if (sys_mkdirs(path, 0700, e) < 0)
+		return -1;
+	remove_file(path, "status.json");
+	remove_file(path, "summary.json");
+	remove_file(path, "run.log");
+	return 0;
+}
+
+/* Sets path, and keep where there is a slot. */
+static int
+find_dir(struct rundir *d, const struct rundir_opts *o, const struct json *task, int64_t wall, struct err *e)
+{
+	struct buf run = {0}, slot = {0};
+	int rc = name_base(&run, o, e) < 0 ? -1 : 0;
+
+	if (!rc && o->slot)
+		buf_printf(&slot, "%s%s", run.p, o->slot);
+	rc = rc || name_run(&run, task, wall, e) < 0 ? -1 : 0;
+	if (!rc && o->slot) {
+		add_random(&run);
+		rc = take_slot(slot.p, e);
+	} else if (!rc) {
+		rc = make_dir(&run, e);
+	}
+	if (rc) {
+		buf_free(&run);
+		buf_free(&slot);
+		return -1;
+	}
+	d->path = o->slot ? slot.p : run.p;
+	d->keep = o->slot ? run.p : NULL;
+	return 0;
 }
 
 static int
@@ -130,17 +186,20 @@ open_log(struct rundir *d, struct err *e)
 	return rc;
 }
 
-int
-rundir_make(struct rundir *d, const char *root, const struct json *task, int64_t wall, struct err *e)
+static void
+forget(struct rundir *d)
 {
-	struct buf b = {0};
-
+	free(d->path);
+	free(d->keep);
 	*d = (struct rundir){.log = -1};
-	if (name_run(&b, root, task, wall, e) < 0 || make_dir(&b, e) < 0) {
-		buf_free(&b);
+}
+
+int
+rundir_make(struct rundir *d, const struct rundir_opts *o, const struct json *task, int64_t wall, struct err *e)
+{
+	*d = (struct rundir){.log = -1, .raw = o->raw, .left = o->max > 0 ? o->max : -1};
+	if (find_dir(d, o, task, wall, e) < 0)
 		return -1;
-	}
-	d->path = b.p;
 	if (put_json(d->path, "task_info.json", task, e) < 0)
 		goto undo_dir;
 	if (open_log(d, e) < 0)
@@ -155,9 +214,37 @@ undo_info:
 	remove_file(d->path, "task_info.json");
 undo_dir:
 	rmdir(d->path);
-	free(d->path);
-	*d = (struct rundir){.log = -1};
+	forget(d);
 	return -1;
+}
+
+void
+rundir_keep(struct rundir *d)
+{
+	if (!d->keep)
+		return;
+	if (rename(d->path, d->keep) < 0) {
+		warn("%s: %s: the run's files stay in %s until the next", d->keep, strerror(errno), d->path);
+		return;
+	}
+	free(d->path);
+	d->path = d->keep;
+	d->keep = NULL;
+}
+
+void
+rundir_clear(const struct rundir_opts *o, const char *slot)
+{
+	static const char *const names[] = {"task_info.json", "run.log", "heartbeat.lock", "status.json", "summary.json"};
+	struct buf b = {0};
+
+	if (!name_base(&b, o, NULL)) {
+		buf_adds(&b, slot);
+		for (size_t i = 0; i < LEN(names); i++)
+			remove_file(b.p, names[i]);
+		rmdir(b.p);   /* stays when a job has put something else there */
+	}
+	buf_free(&b);
 }
 
 /* Where the filter is (ECMA-48): in text; after ESC; in an escape with intermediate bytes; in a control sequence; in a string
@@ -207,6 +294,17 @@ filter(char *state, const char *p, size_t n, char *out)
 static void
 append(struct rundir *d, const char *p, size_t n)
 {
+	static const char full[] = "\n[the log is full: the rest of the output is left out]\n";
+
+	if (d->left >= 0 && (int64_t)n > d->left) {
+		sys_write_all(d->log, p, (size_t)d->left);
+		if (d->left || !d->said)
+			sys_write_all(d->log, full, sizeof full - 1);
+		d->left = 0;
+		d->said = true;
+		return;
+	}
+	d->left -= d->left >= 0 ? (int64_t)n : 0;
 	if (!n || !sys_write_all(d->log, p, n) || d->said)
 		return;
 	d->said = true;
@@ -218,6 +316,10 @@ rundir_log(struct rundir *d, const char *p, size_t n)
 {
 	char out[FILTERED];
 
+	if (d->raw) {
+		append(d, p, n);
+		return;
+	}
 	if (d->state == TEXT || d->state == LAST) {
 		const char *esc = n ? memchr(p, 0x1b, n) : NULL;
 		size_t plain = esc ? (size_t)(esc - p) : n;
@@ -268,8 +370,8 @@ rundir_get(const struct rundir *d, const char *name, size_t max, struct err *e)
 bool
 rundir_beats(const struct rundir *d)
 {
-	char *path = join(d->path, "heartbeat.lock");
-	bool there = !access(path, F_OK);
+	char *path = d->path ? join(d->path, "heartbeat.lock") : NULL;
+	bool there = !path || !access(path, F_OK);
 
 	free(path);
 	return there;
@@ -282,6 +384,5 @@ rundir_close(struct rundir *d)
 		return;
 	remove_file(d->path, "heartbeat.lock");
 	close(d->log);
-	free(d->path);
-	*d = (struct rundir){.log = -1};
+	forget(d);
 }

@@ -29,19 +29,31 @@ void guard_stop(struct guard *g);                           /* a clean end: noth
 
 struct rundir {
 	char *path;                /* absolute */
+	char *keep;                /* where it goes when it is kept; NULL: it stays where it is */
 	int log;                   /* run.log, for appending */
+	bool raw;                  /* the log is not filtered */
+	int64_t left;              /* bytes that the log may still grow; -1: any */
 	char state;                /* private: where the filter of ANSI sequences is */
 	bool said;                 /* private: a failed write was said */
 };
+struct rundir_opts {
+	const char *root;          /* .labtasker, absolute or not */
+	const char *dir;           /* where the directories of runs go; NULL: root/logs/run */
+	const char *slot;          /* not NULL: runs use the directory of this name one after the other; rundir_keep gives one its own */
+	bool raw;                  /* run.log keeps ANSI sequences */
+	int64_t max;               /* bytes of run.log; 0: any */
+};
 /* Makes the directory of one run with task_info.json, run.log and heartbeat.lock.  -1 with err; nothing is left then. */
-int rundir_make(struct rundir *d, const char *root, const struct json *task, int64_t wall, struct err *e);
-/* Appends output to run.log without ANSI sequences, whatever the split. */
+int rundir_make(struct rundir *d, const struct rundir_opts *o, const struct json *task, int64_t wall, struct err *e);
+void rundir_keep(struct rundir *d);                         /* a slot's directory becomes this run's own */
+void rundir_clear(const struct rundir_opts *o, const char *slot);   /* removes a slot's directory */
+/* Appends output to run.log, without ANSI sequences unless raw, whatever the split. */
 void rundir_log(struct rundir *d, const char *p, size_t n);
 /* Writes NAME.json through a temporary: "status", "summary". */
 int rundir_put(struct rundir *d, const char *name, const struct json *v, struct err *e);
 /* Reads NAME.json, at most max bytes.  NULL with err: code ENOENT when it is not there.  Owned. */
 struct json_doc *rundir_get(const struct rundir *d, const char *name, size_t max, struct err *e);
-bool rundir_beats(const struct rundir *d);                  /* heartbeat.lock is still there */
+bool rundir_beats(const struct rundir *d);                  /* heartbeat.lock is still there, or the directory closed */
 void rundir_close(struct rundir *d);                        /* removes heartbeat.lock, closes */
 
 /* ---- term.c: our terminal, and one for a job ---------------------------------------------------------------------------- */
@@ -150,6 +162,7 @@ struct run_env {               /* what the runs of a loop share; outlives them *
 	const struct term *tty;
 	char *const *environ;
 	const char *worker;        /* its id */
+	struct rundir_opts logs;   /* slot: not NULL when directories are kept of failed runs only */
 	const char *chdir;         /* where jobs run; NULL: here */
 	const char **slot_env;     /* NAME=v0,v1,...: slot k's jobs get NAME=vk */
 	int slot_envs;
@@ -216,6 +229,7 @@ struct loop_opts {
 	int pty;                   /* -1 by itself, 0 never, 1 always */
 	bool stdin_job;            /* --stdin: our stdin is the job's */
 	bool plain;                /* no prefixes with -j */
+	bool fail_only;            /* failed runs only keep their directories */
 	double start_jitter;       /* seconds, at most, before the first fetch */
 	double wait;               /* seconds of an empty queue that are waited out; 0: end at once; 1e15: never end */
 	int64_t max_tasks;         /* 0: any number */
