@@ -45,6 +45,10 @@ bench-journal:
 	$(CC) $(CFLAGS) -o tests/bin/bench-journal bench/journal.c server/*.c $$(ls *.c | grep -v '^labtasker.c') $(LDFLAGS)
 	d=$$(mktemp -d "$${TMPDIR:-/var/tmp}/labtasker-bench.XXXXXX") && { tests/bin/bench-journal "$$d"; rc=$$?; rm -rf "$$d"; exit $$rc; }
 
+# The server alone: cost by number of tasks, memory, restart, compaction, and beside others; takes minutes.
+bench-server: labtasker
+	CC='$(CC)' sh bench/server.sh
+
 install: labtasker
 	mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	cp labtasker '$(DESTDIR)$(PREFIX)/bin/labtasker'
@@ -66,4 +70,4 @@ dist:
 clean:
 	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
 
-.PHONY: all static test check sim demo bench bench-journal install dist clean
+.PHONY: all static test check sim demo bench bench-journal bench-server install dist clean
