@@ -23,6 +23,8 @@
  * crc, names a D beyond that place, the disk has lost what it had: damage, and the start is refused.  Else it is the torn tail of a
  * crash, never acknowledged, and is cut.
  *
+ * Behind the last commit there may be zeros, written ahead: they are no part of it, and are cut at a clean end.
+ *
  * Beside it: journal.new, a successor that is being written (no part of the store before it is renamed); journal.damaged-N, what a
  * repair replaced; reserve, 1 MiB of nothing that is given back when the disk is full, so that runs can end.
  */
@@ -60,6 +62,7 @@ struct file {
 	uint64_t disk;            /* what stands before is on disk */
 	uint64_t told;            /* the D of the last commit */
 	uint32_t crc;             /* of the last commit */
+	uint64_t size;            /* between end and here are zeros, written ahead; not behind end: nothing is */
 };
 
 enum reserve { RESERVE_DUE, RESERVE_HELD, RESERVE_GIVEN };
@@ -69,6 +72,7 @@ struct journal {
 	char *dir, *path, *temp, *spare;
 	char id[37];
 	int sync;
+	size_t ahead;             /* bytes of zeros to write at once; 0: none */
 	struct file file;
 	bool uncut;               /* bytes of a failed turn may stand behind file.end */
 	bool stuck;               /* the last write failed; none is tried before a probe succeeded */
@@ -451,6 +455,14 @@ note_bad(struct replay *f, uint64_t at, uint64_t line)
 	f->bad_line = line;
 }
 
+static bool
+all_zero(const char *p, size_t n)
+{
+	while (n && !p[n - 1])
+		n--;
+	return !n;
+}
+
 /* Reads the first size bytes of fd into s.  Turns after a bad place are applied only when that is mending.  -1 with err: it cannot be
  * read or is not understood. */
 static int
@@ -493,7 +505,7 @@ replay(struct journal *j, int fd, uint64_t size, bool mend, struct store *s, str
 	}
 	if (rc < 0)
 		err_set(e, EXIT_REFUSED, "offset %llu: %s", (unsigned long long)(r.at + (r.to - r.from)), strerror(errno));
-	else if (r.to > r.from || t.clipped)
+	else if (t.clipped || !all_zero(r.p + r.from, r.to - r.from))
 		note_bad(f, t.at, t.line);
 	f->size = r.at + (r.to - r.from);
 out:
@@ -503,12 +515,58 @@ out:
 
 /* ---- writing ---- */
 
+/* Takes away what may stand behind the last commit. */
+static int
+cut(struct journal *j)
+{
+	int rc = j->os->truncate(j->os->ctx, j->file.fd, (int64_t)j->file.end);
+
+	j->uncut = rc < 0;
+	j->file.size = j->file.end;
+	return rc;
+}
+
+static int
+go_to(struct journal *j, uint64_t at)
+{
+	return j->os->seek(j->os->ctx, j->file.fd, (int64_t)at, SEEK_SET) < 0 ? -1 : 0;
+}
+
+/* Zeros behind the end for the next n bytes and more, so that many syncs have no new size of the file to write, which on most file
+ * systems costs as much again.  Where there is no room they are left out.  -1: even that cannot be had. */
+static int
+stretch(struct journal *j, size_t n)
+{
+	static const char zeros[16 << 10];
+	uint64_t at = j->file.size > j->file.end ? j->file.size : j->file.end, to = j->file.end + n + j->ahead;
+	int rc = go_to(j, at);
+
+	for (; !rc && at < to; at += sizeof zeros)
+		rc = write_all(j->os, j->file.fd, zeros, sizeof zeros);
+	j->file.size = at;
+	if (!rc)
+		return 0;
+	j->ahead = 0;   /* a disk that is full, or worse: no more of this */
+	return cut(j);
+}
+
+/* Makes ready to write the next n bytes of the journal. */
+static int
+make_room(struct journal *j, size_t n)
+{
+	if (n < j->ahead && j->file.end + n > j->file.size && stretch(j, n) < 0)
+		return -1;
+	return go_to(j, j->file.end);
+}
+
 /* Appends a turn with its commit to f.  turn is used up.  -1 with errno: bytes of it may stand behind f->end. */
 static int
 append(struct journal *j, struct file *f, struct buf *turn, size_t count, struct now now)
 {
 	uint32_t crc = put_commit(turn, count, f, now.mono + j->skew);
 
+	if (f == &j->file && make_room(j, turn->len) < 0)
+		return -1;
 	if (write_all(j->os, f->fd, turn->p, turn->len) < 0)
 		return -1;
 	f->end += turn->len;
@@ -526,16 +584,6 @@ sync_file(struct journal *j, struct file *f)
 		return -1;
 	f->disk = f->end;
 	return 0;
-}
-
-/* Takes away what may stand behind the last commit. */
-static int
-cut(struct journal *j)
-{
-	int rc = j->os->truncate(j->os->ctx, j->file.fd, (int64_t)j->file.end);
-
-	j->uncut = rc < 0;
-	return rc;
 }
 
 /* Bytes that a reserve could get; reserve_size: it stands, synced. */
@@ -735,7 +783,7 @@ begin_next(struct journal *j)
 	int rc;
 
 	j->next = (struct file){0};
-	j->next.fd = j->os->open(j->os->ctx, j->temp, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0600);
+	j->next.fd = j->os->open(j->os->ctx, j->temp, O_RDWR | O_CREAT | O_TRUNC | (j->ahead ? 0 : O_APPEND), 0600);
 	if (j->next.fd < 0)
 		return -1;
 	j->next.crc = put_header(&b, j->id);
@@ -994,6 +1042,8 @@ journal_flush(struct journal *j, struct err *e)
 		return err_set(e, EXIT_REFUSED, "%s: sync: %s: the last changes may be lost", j->path, strerror(errno));
 	if (!j->uncut && j->file.told < j->file.disk)
 		seal(j, time_now(j->os));   /* without it nothing is lost */
+	if (j->file.size > j->file.end)
+		cut(j);
 	return 0;
 }
 
@@ -1092,8 +1142,13 @@ secure(struct journal *j)
 
 	if (fd < 0 || os->seek(os->ctx, fd, (int64_t)at, SEEK_SET) < 0 || os->seek(os->ctx, j->file.fd, (int64_t)at, SEEK_SET) < 0)
 		goto out;
-	while (at < j->file.end && (n = os->read(os->ctx, j->file.fd, block, WINDOW)) > 0 && !write_all(os, fd, block, (size_t)n))
-		at += (uint64_t)n;
+	for (; at < j->file.end; at += (uint64_t)n) {
+		size_t want = j->file.end - at < WINDOW ? (size_t)(j->file.end - at) : WINDOW;
+
+		n = os->read(os->ctx, j->file.fd, block, want);
+		if (n <= 0 || write_all(os, fd, block, (size_t)n) < 0)
+			break;
+	}
 	if (at == j->file.end && !sync_file(j, &j->file))
 		rc = os->syncdir(os->ctx, j->dir);
 out:
@@ -1121,9 +1176,10 @@ settle(struct journal *j, const struct journal_opts *o, const struct replay *f, 
 	if (f->bad) {
 		warn("%s: cut at line %llu, offset %llu: the %llu bytes behind are of a turn that was not finished", j->path,
 		    (unsigned long long)f->bad_line, (unsigned long long)f->bad_at, (unsigned long long)(f->size - f->bad_at));
-		if (cut(j) < 0)
-			return err_set(e, EXIT_REFUSED, "%s: cannot be cut: %s", j->path, strerror(errno));
 	}
+	j->file.size = f->size;
+	if ((f->bad || (f->size > j->file.end && !j->ahead)) && cut(j) < 0)
+		return err_set(e, EXIT_REFUSED, "%s: cannot be cut: %s", j->path, strerror(errno));
 	if (o->repair)
 		warn("%s: nothing to repair", j->path);
 	/* What a killed server wrote may be in the system's memory only. */
@@ -1141,7 +1197,7 @@ open_old(struct journal *j, const struct journal_opts *o, struct store **s, stru
 	struct err why = {0};
 	struct replay f;
 
-	j->file.fd = j->os->open(j->os->ctx, j->path, O_RDWR | O_APPEND, 0);
+	j->file.fd = j->os->open(j->os->ctx, j->path, O_RDWR | (j->ahead ? 0 : O_APPEND), 0);
 	if (j->file.fd < 0)
 		return errno == ENOENT ? 0 : err_set(e, EXIT_REFUSED, "%s: %s", j->path, strerror(errno));
 	*s = store_new();
@@ -1162,6 +1218,7 @@ journal_open(const struct journal_opts *o, struct store **s, struct err *e)
 	*s = NULL;
 	j->os = o->os;
 	j->sync = o->sync;
+	j->ahead = o->ahead;
 	j->dir = xstrdup(o->dir);
 	j->path = beside(o->dir, "journal");
 	j->temp = beside(o->dir, "journal.new");

@@ -25,6 +25,7 @@ enum {
 	ACCEPTS = 64,         /* connections taken a turn */
 	IDLE = 60,            /* seconds without anybody after which a server that a client started ends */
 	AUTH_SLICE = 1000,    /* microseconds */
+	AHEAD = 1 << 20,      /* zeros behind the journal: a thousand turns or so */
 	GOODBYE = 1           /* seconds that unsent answers have at the end */
 };
 
@@ -303,7 +304,8 @@ static int
 open_store(struct server *s, struct err *e)
 {
 	const struct serve_opts *o = s->opts;
-	struct journal_opts jo = {.os = &os_real, .dir = s->dir, .sync = o->sync, .repair = o->repair};
+	struct journal_opts jo = {.os = &os_real, .dir = s->dir, .sync = o->sync, .repair = o->repair,
+		.ahead = o->sync == SYNC_ALWAYS ? AHEAD : 0};
 	struct api_opts ao = {.os = &os_real, .store = &s->store, .no_create = o->no_create, .polling = o->polling, .events = o->events,
 		.metrics = o->metrics};
 

@@ -296,6 +296,7 @@ struct journal_opts {
 	const struct os *os;
 	const char *dir;
 	int sync;
+	size_t ahead;                  /* so many zeros are kept behind the end; 0: none, and only appends are made */
 	bool repair;                   /* write what can be read to a new file, keep the old */
 };
 struct journal;

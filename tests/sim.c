@@ -88,6 +88,7 @@ static struct store *st;
 static struct auth *au;
 static struct rest *api;
 static int sync_mode;
+static size_t ahead;             /* zeros behind the journal */
 static char store_id[37];
 
 static const unsigned char *made_id(int queue, int64_t seq, bool worker);
@@ -699,7 +700,7 @@ check_acks(void)
 static bool
 open_once(bool *power)
 {
-	struct journal_opts o = {.os = &os, .dir = "d", .sync = sync_mode};
+	struct journal_opts o = {.os = &os, .dir = "d", .sync = sync_mode, .ahead = ahead};
 	unsigned faults = disk.faults;
 	struct err e = {0};
 
@@ -1299,6 +1300,7 @@ world_new(void)
 	disk.sector = 16u << roll(6);
 	disk.size = 1 << 20;
 	sync_mode = roll(10) < 7 ? SYNC_ALWAYS : chance(2) ? SYNC_NEVER : 1 + (int)roll(3);
+	ahead = chance(2) ? (size_t)1000 << roll(8) : 0;
 	reserve_size = ROOM;
 	slice = 100 + roll(3000);
 	spread = 500 + roll(5000);
