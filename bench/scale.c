@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One connection to one server, and what it costs with how many tasks there are.
- *   scale fill   ADDRESS QUEUE PASSWORD N ARGS        submits N tasks of those args, many on the way at once
+ *   scale fill   ADDRESS QUEUE PASSWORD N ARGS        submits N tasks of those args, many on the way at once; a # is the
+ *                                                     task's number
  *   scale cycle  ADDRESS QUEUE PASSWORD N ARGS KEYS   N times submit, fetch (required_fields KEYS), heartbeat, report; prints
  *                                                     the median microseconds of each
  *   scale change ADDRESS QUEUE PASSWORD N             N updates of one new task, a thousand a request
@@ -124,12 +125,18 @@ median(double *v, int n)
 static void
 fill(int n, const char *args)
 {
+	const char *number = strchr(args, '#');
+	int before = (int)(number ? number - args : (long)strlen(args)), sent = 0, back = 0, len;
 	char body[4096];
-	int len = snprintf(body, sizeof body, "{\"args\":%s}", args), sent = 0, back = 0;
 
 	while (back < n) {
-		for (; sent < n && sent - back < WINDOW; sent++)
+		for (; sent < n && sent - back < WINDOW; sent++) {
+			len = snprintf(body, sizeof body, "{\"args\":%.*s", before, args);
+			if (number)
+				len += snprintf(body + len, sizeof body - (size_t)len, "%d%s", sent, number + 1);
+			body[len++] = '}';
 			ask("POST", "/tasks", body, (size_t)len);
+		}
 		for (int end = sent - WINDOW / 2 > back ? sent - WINDOW / 2 : sent; back < end; back++)
 			answer(NULL, 0);
 	}

@@ -61,6 +61,9 @@ for i in submit:$1:$9 fetch:$2:${10} heartbeat:$3:${11} report:$4:${12} 'fetch(o
 	echo "  $(echo "$i" | cut -d: -f1) at $MOST / at 1000: $(ratio "$(echo "$i" | cut -d: -f3)" "$(echo "$i" | cut -d: -f2)") (target 2)"
 done
 used=$(($(rss) - base))
+ask fill "$dir/a" 100000 '{"k#":1}'
+set -- $(ask cycle "$dir/a" 2000 '{"seed":1}' '["seed"]')
+echo "  fetch beside 100000 other shapes / at 1000: $(ratio "$2" "$(echo "$first" | cut -d' ' -f2)") (target 2)"
 echo "memory a task: $((used * 1024 / (MOST + 12000))) bytes, of which ${#args} payload (target 400 + payload)"
 kill $server
 wait $server

@@ -487,8 +487,9 @@ walk(struct queue *q, const struct need *need, struct match *filter, size_t most
 	size_t n = 0, cap = 0;
 	struct view *view;
 
-	for (const struct shape *s = shapes_first(q->shapes); s; s = s->next) {
-		if (!need_test(need, s) || !(t = pending_first(s)))
+	for (const struct shape *s = need_first(need, q->shapes); s; s = need_next(need, s)) {
+		t = pending_first(s);
+		if (!t)
 			continue;
 		if (n == cap) {
 			cap = cap ? cap * 2 : 16;
@@ -565,10 +566,10 @@ first_of(struct queue *q, const struct need *need)
 {
 	struct task *best = NULL;
 
-	for (const struct shape *s = shapes_first(q->shapes); s; s = s->next) {
+	for (const struct shape *s = need_first(need, q->shapes); s; s = need_next(need, s)) {
 		struct task *t = pending_first(s);
 
-		if (t && (!best || pending_before(t, best)) && need_test(need, s))
+		if (t && (!best || pending_before(t, best)))
 			best = t;
 	}
 	return best;

@@ -51,6 +51,8 @@ struct shape {
 	size_t refs;
 	uint64_t hash;
 	struct shape *chain;
+	struct kin *kin;
+	struct shape *next_kin, *prev_kin;
 	struct str text;       /* canonical: see tree.c */
 };
 struct shapes *shapes_new(const unsigned char seed[16]);
@@ -66,6 +68,9 @@ void need_free(struct need *n);
 bool need_any(const struct need *n);                        /* every shape will do */
 /* Where "*" is required and a part is a number, a shape that has no keys there passes too: it may be a list. */
 bool need_test(const struct need *n, const struct shape *s);
+/* The shapes that will do, in no order, one after the other.  Without "*" none is looked at that has other keys at the top. */
+struct shape *need_first(const struct need *n, struct shapes *t);
+struct shape *need_next(const struct need *n, const struct shape *s);
 
 /* ---- regex.c: regular expressions in linear time (SPEC 2), pure ----------------------------------------------- */
 

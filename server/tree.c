@@ -16,12 +16,22 @@ enum {
 	KEYS = 100000             /* parts of all required paths: what one fetch may cost in memory */
 };
 
+/* The shapes whose topmost keys are the same: what a worker that requires those may take is among them. */
+struct kin {
+	struct kin *chain;
+	uint64_t hash;
+	struct shape *first;
+	struct str text;          /* as of a shape that has nothing under its keys */
+};
+
 struct shapes {
 	unsigned char seed[16];
 	struct shape **slot;
 	size_t mask, n;
+	struct kin **kin_slot;
+	size_t kin_mask, kins;
 	struct shape *first, *last;
-	struct buf text;          /* the shape that is looked for */
+	struct buf text, top;     /* the shape that is looked for, and its topmost keys */
 	const struct json **key;  /* members of the objects that are being written: those of one object together */
 	size_t used, cap;
 };
@@ -34,6 +44,8 @@ shapes_new(const unsigned char seed[16])
 	memcpy(t->seed, seed, sizeof t->seed);
 	t->slot = xcalloc(SLOTS, sizeof *t->slot);
 	t->mask = SLOTS - 1;
+	t->kin_slot = xcalloc(SLOTS, sizeof *t->kin_slot);
+	t->kin_mask = SLOTS - 1;
 	return t;
 }
 
@@ -46,9 +58,13 @@ shapes_free(struct shapes *t)
 		return;
 	for (struct shape *s = t->first; s; s = next) {
 		next = s->next;
+		if (!s->next_kin)
+			free(s->kin);
 		free(s);
 	}
 	buf_free(&t->text);
+	buf_free(&t->top);
+	free(t->kin_slot);
 	free(t->key);
 	free(t->slot);
 	free(t);
@@ -87,6 +103,14 @@ members(struct shapes *t, const struct json *obj)
 		qsort(t->key + from, obj->len, sizeof *t->key, member_order);
 }
 
+static void
+put_key(struct buf *b, struct str key)
+{
+	buf_addint(b, (int64_t)key.n);
+	buf_addc(b, ':');
+	buf_add(b, key.p, key.n);
+}
+
 /* Deeper than a document can be (JSON_DEPTH) nothing is looked at. */
 static void
 write_keys(struct shapes *t, const struct json *obj, int depth)
@@ -97,9 +121,11 @@ write_keys(struct shapes *t, const struct json *obj, int depth)
 	for (size_t i = from, end = t->used; i < end; i++) {
 		const struct json *m = t->key[i];
 
-		buf_addint(&t->text, (int64_t)m->key.n);
-		buf_addc(&t->text, ':');
-		buf_add(&t->text, m->key.p, m->key.n);
+		put_key(&t->text, m->key);
+		if (depth == 1) {
+			put_key(&t->top, m->key);
+			buf_addc(&t->top, ',');
+		}
 		if (m->type != JSON_OBJ || !m->len || depth == JSON_DEPTH) {
 			buf_addc(&t->text, ',');
 			continue;
@@ -126,6 +152,70 @@ grow(struct shapes *t)
 	t->mask = mask;
 }
 
+static void
+grow_kins(struct shapes *t)
+{
+	size_t mask = t->kin_mask * 2 + 1;
+	struct kin **slot = xcalloc(mask + 1, sizeof *slot), *next;
+
+	for (size_t i = 0; i <= t->kin_mask; i++) {
+		for (struct kin *k = t->kin_slot[i]; k; k = next) {
+			next = k->chain;
+			k->chain = slot[k->hash & mask];
+			slot[k->hash & mask] = k;
+		}
+	}
+	free(t->kin_slot);
+	t->kin_slot = slot;
+	t->kin_mask = mask;
+}
+
+/* Those of the topmost keys in t->top; NULL: there are none. */
+static struct kin *
+find_kin(const struct shapes *t, uint64_t *hash)
+{
+	struct str top = {t->top.p, t->top.len};
+	struct kin *k;
+
+	*hash = hash_sip(t->seed, top.p, top.n);
+	for (k = t->kin_slot[*hash & t->kin_mask]; k; k = k->chain)
+		if (k->hash == *hash && str_eq(k->text, top))
+			break;
+	return k;
+}
+
+static struct kin *
+take_kin(struct shapes *t)
+{
+	uint64_t hash;
+	struct kin *k = find_kin(t, &hash);
+	char *text;
+
+	if (k)
+		return k;
+	if (t->kins > t->kin_mask)
+		grow_kins(t);
+	k = xmalloc(sizeof *k + t->top.len + 1);
+	text = (char *)(k + 1);
+	*k = (struct kin){.chain = t->kin_slot[hash & t->kin_mask], .hash = hash, .text = {text, t->top.len}};
+	memcpy(text, t->top.p, t->top.len);
+	t->kin_slot[hash & t->kin_mask] = k;
+	t->kins++;
+	return k;
+}
+
+static void
+drop_kin(struct shapes *t, struct kin *k)
+{
+	struct kin **at = &t->kin_slot[k->hash & t->kin_mask];
+
+	while (*at != k)
+		at = &(*at)->chain;
+	*at = k->chain;
+	t->kins--;
+	free(k);
+}
+
 /* A shape of the text in t->text.  The text stands behind the shape, in the same piece of memory. */
 static struct shape *
 make(struct shapes *t, uint64_t hash)
@@ -142,6 +232,11 @@ make(struct shapes *t, uint64_t hash)
 	*(t->last ? &t->last->next : &t->first) = s;
 	t->last = s;
 	t->n++;
+	s->kin = take_kin(t);
+	s->next_kin = s->kin->first;
+	if (s->next_kin)
+		s->next_kin->prev_kin = s;
+	s->kin->first = s;
 	return s;
 }
 
@@ -152,7 +247,9 @@ shapes_take(struct shapes *t, const struct json *args)
 	uint64_t hash;
 
 	buf_reserve(&t->text, 0);
+	buf_reserve(&t->top, 0);
 	buf_clear(&t->text);
+	buf_clear(&t->top);
 	if (args && args->type == JSON_OBJ)
 		write_keys(t, args, 1);
 	hash = hash_sip(t->seed, t->text.p, t->text.len);
@@ -177,6 +274,11 @@ shapes_drop(struct shapes *t, struct shape *s)
 	*at = s->chain;
 	*(s->next ? &s->next->prev : &t->last) = s->prev;
 	*(s->prev ? &s->prev->next : &t->first) = s->next;
+	*(s->prev_kin ? &s->prev_kin->next_kin : &s->kin->first) = s->next_kin;
+	if (s->next_kin)
+		s->next_kin->prev_kin = s->prev_kin;
+	if (!s->kin->first)
+		drop_kin(t, s->kin);
 	t->n--;
 	free(s);
 }
@@ -430,4 +532,38 @@ need_test(const struct need *n, const struct shape *s)
 	const char *p = s->text.p;
 
 	return need_any(n) || test_keys(n, n->part[0].child, n->star, &p, p + s->text.n);
+}
+
+/* The next that will do from s on. */
+static struct shape *
+will_do(const struct need *n, struct shape *s)
+{
+	bool all = n->star || need_any(n);
+
+	while (s && !need_test(n, s))
+		s = all ? s->next : s->next_kin;
+	return s;
+}
+
+struct shape *
+need_first(const struct need *n, struct shapes *t)
+{
+	uint64_t hash;
+	struct kin *k;
+
+	if (n->star || need_any(n))
+		return will_do(n, t->first);
+	buf_clear(&t->top);
+	for (size_t i = n->part[0].child; i; i = n->part[i].next) {
+		put_key(&t->top, n->part[i].name);
+		buf_addc(&t->top, ',');
+	}
+	k = find_kin(t, &hash);
+	return k ? will_do(n, k->first) : NULL;
+}
+
+struct shape *
+need_next(const struct need *n, const struct shape *s)
+{
+	return will_do(n, n->star || need_any(n) ? s->next : s->next_kin);
 }

@@ -332,12 +332,13 @@ no_more(const struct json *v, struct buf *path, const struct json *required)
 	return true;
 }
 
+static const char *const paths[] = {
+	"a", "a-b", "b", "a.a", "a.b", "a.a-b", "b.a", "b.b", "a-b.a", "a.a.a", "a.b.a", "b.b.b", "a.a.a.b", "a-b.a.b.a", "*",
+};
+
 static void
 test_random(void)
 {
-	static const char *const paths[] = {
-		"a", "a-b", "b", "a.a", "a.b", "a.a-b", "b.a", "b.b", "a-b.a", "a.a.a", "a.b.a", "b.b.b", "a.a.a.b", "a-b.a.b.a", "*",
-	};
 	int matched = 0;
 
 	for (int i = 0; i < 20000; i++) {
@@ -378,6 +379,47 @@ test_random(void)
 	check(matched > 200, "random lists match too: %d", matched);
 }
 
+/* Those that will do, found by their topmost keys, against all that are there, as shapes come and go. */
+static void
+test_first(void)
+{
+	enum { HELD = 60 };
+	struct shapes *t = shapes_new(seed);
+	struct shape *held[HELD] = {0};
+	int found = 0;
+
+	for (int i = 0; i < 4000; i++) {
+		struct json_doc *d = json_new();
+		struct json *required = json_mkarr(d);
+		unsigned k = chance(HELD);
+		size_t want = 0, got = 0;
+		struct need *n;
+
+		if (held[k])
+			shapes_drop(t, held[k]);
+		held[k] = chance(4) ? shapes_take(t, random_args(d, 0)) : NULL;
+		for (unsigned j = chance(4); j; j--)
+			json_push(required, json_mkstr(d, str_of(paths[chance(LEN(paths))])));
+		n = need_new(required, NULL);
+		for (const struct shape *s = shapes_first(t); s; s = s->next)
+			want += need_test(n, s);
+		for (const struct shape *s = need_first(n, t); s; s = need_next(n, s), got++)
+			if (!need_test(n, s))
+				check(false, "one that will not do");
+		if (got != want)
+			check(false, "%d are found of %d", (int)got, (int)want);
+		found += got && !need_any(n);
+		need_free(n);
+		json_free(d);
+	}
+	check(found > 100, "some are found: %d", found);
+	for (int i = 0; i < HELD; i++)
+		if (held[i])
+			shapes_drop(t, held[i]);
+	check(!t->kins && !t->n, "none are left");
+	shapes_free(t);
+}
+
 int
 main(void)
 {
@@ -388,5 +430,6 @@ main(void)
 	test_refused();
 	test_deep();
 	test_random();
+	test_first();
 	return test_done("tree");
 }
