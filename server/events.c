@@ -17,6 +17,7 @@ enum {
 	BUCKETS = 256,            /* of channels by id */
 	MINUTES = 60              /* that counts are kept of */
 };
+enum { ROOM = 1024, SPARES = 256 };   /* bytes of an event whose memory is used again, and how many are kept for it */
 #define BYTES ((size_t)32 << 20)      /* of all events together: those of large tasks give way before there are so many */
 
 struct event {
@@ -50,6 +51,8 @@ struct events {
 	struct event *turn, *turn_last;
 	bool endings;                     /* the turn deletes queues */
 	size_t bytes, listeners;
+	struct event *spare;              /* next */
+	size_t spares;
 	struct buf text;
 };
 
@@ -69,6 +72,33 @@ events_new(const uuid start, size_t keep)
 	return v;
 }
 
+/* ---- memory: what comes and goes between the tasks that stay would leave holes among them ---- */
+
+static struct event *
+take(struct events *v, size_t n)
+{
+	struct event *e = v->spare;
+	size_t size = sizeof *e + n;
+
+	if (!e || size > ROOM)
+		return xmalloc(size > ROOM ? size : ROOM);
+	v->spare = e->next;
+	v->spares--;
+	return e;
+}
+
+static void
+give(struct events *v, struct event *e)
+{
+	if (sizeof *e + e->n > ROOM || v->spares == SPARES) {
+		free(e);
+		return;
+	}
+	e->next = v->spare;
+	v->spare = e;
+	v->spares++;
+}
+
 /* ---- channels ---- */
 
 /* Forgets the first of a channel. */
@@ -84,7 +114,7 @@ forget(struct events *v, struct channel *c)
 	*(e->older ? &e->older->newer : &v->oldest) = e->newer;
 	*(e->newer ? &e->newer->older : &v->newest) = e->older;
 	v->bytes -= sizeof *e + e->n;
-	free(e);
+	give(v, e);
 }
 
 static void
@@ -156,6 +186,12 @@ events_free(struct events *v)
 	for (size_t i = 0; i < BUCKETS; i++)
 		while (v->bucket[i])
 			end(v, v->bucket[i]);
+	while (v->spare) {
+		struct event *e = v->spare;
+
+		v->spare = e->next;
+		free(e);
+	}
 	buf_free(&v->text);
 	free(v);
 }
@@ -246,7 +282,7 @@ finish(struct events *v, struct channel *c, enum tally kind)
 	buf_addc(&v->text, '-');
 	buf_addint(&v->text, c->next);
 	buf_adds(&v->text, "\r\n\r\n");
-	e = xmalloc(sizeof *e + v->text.len);
+	e = take(v, v->text.len);
 	*e = (struct event){.channel = c, .sequence = c->next, .kind = kind, .n = v->text.len};
 	memcpy(e->text, v->text.p, e->n);
 	*(v->turn ? &v->turn_last->next : &v->turn) = e;
@@ -327,7 +363,7 @@ events_settle(struct events *v, bool held, int64_t mono)
 			keep(v, e);
 		} else {
 			e->channel->next = e->channel->sequence;
-			free(e);
+			give(v, e);
 		}
 	}
 	if (v->endings)
