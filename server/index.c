@@ -142,13 +142,14 @@ name_find(const struct store *s, const struct queue *q, struct str text)
 static void
 name_leave(struct store *s, struct task *t)
 {
-	struct name *n = t->name;
+	struct named *m = t->named;
+	struct name *n = m->name;
 
-	*(t->prev_named ? &t->prev_named->next_named : &n->first) = t->next_named;
-	if (t->next_named)
-		t->next_named->prev_named = t->prev_named;
-	t->name = NULL;
-	t->next_named = t->prev_named = NULL;
+	*(m->prev ? &m->prev->next : &n->first) = m->next;
+	if (m->next)
+		m->next->prev = m->prev;
+	free(m);
+	t->named = NULL;
 	t->v.name = NULL;
 	s->live -= strlen(n->text);
 	if (--n->count)
@@ -181,16 +182,16 @@ name_set(struct store *s, struct task *t, const char *text)
 
 	if (n)
 		n->count++;
-	if (t->name)
+	if (t->named)
 		name_leave(s, t);
 	if (!n)
 		return;
-	t->name = n;
-	t->v.name = n->text;
-	t->next_named = n->first;
+	t->named = xmalloc(sizeof *t->named);
+	*t->named = (struct named){.name = n, .task = t, .next = n->first};
 	if (n->first)
-		n->first->prev_named = t;
-	n->first = t;
+		n->first->prev = t->named;
+	n->first = t->named;
+	t->v.name = n->text;
 	s->live += strlen(n->text);
 }
 

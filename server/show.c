@@ -523,8 +523,8 @@ by_name(struct queue *q, struct str text, each_task *fn, void *ctx)
 {
 	const struct name *n = name_find(q->store, q, text);
 
-	for (struct task *t = n && fn ? n->first : NULL; t; t = t->next_named)
-		fn(ctx, t);
+	for (struct named *m = n && fn ? n->first : NULL; m; m = m->next)
+		fn(ctx, m->task);
 	return n ? n->count : 0;
 }
 

@@ -48,9 +48,15 @@ struct task_data {
 /* The tasks of a queue that have a name. */
 struct name {
 	struct node node;          /* by a digest of queue and name */
-	struct task *first;        /* next_named */
+	struct named *first;
 	size_t count;
 	char text[];
+};
+/* One of them.  Most tasks have no name, and are the smaller for it. */
+struct named {
+	struct name *name;
+	struct task *task;
+	struct named *next, *prev;
 };
 
 struct task {
@@ -60,8 +66,7 @@ struct task {
 	struct task *next_peer, *prev_peer;      /* tasks of the queue in this state, in no order */
 	struct worker *owner;                    /* the worker of that id, while there is one */
 	struct task *next_owned, *prev_owned;    /* tasks of the owner */
-	struct name *name;                       /* NULL: it has none */
-	struct task *next_named, *prev_named;
+	struct named *named;                     /* NULL: it has no name */
 	struct shape *shape;                     /* while pending: which index it is in */
 	struct task *left, *right, *up;          /* its place there, see queue.c */
 	size_t heap;                             /* its place among the deadlines, 0: none */

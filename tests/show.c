@@ -443,8 +443,8 @@ test_names(void)
 			const struct name *n = name_find(store, queue, str_of(names[k]));
 			size_t count = 0, want = 0;
 
-			for (t = n ? n->first : NULL; t; t = t->next_named)
-				count += !strcmp(t->v.name, names[k]);
+			for (const struct named *m = n ? n->first : NULL; m; m = m->next)
+				count += !strcmp(m->task->v.name, names[k]) && m->task->named == m && m->name == n;
 			for (size_t j = 0; j < TASKS; j++)
 				want += has[j] == k;
 			many += count == want && (n ? n->count : 0) == want;
