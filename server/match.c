@@ -18,7 +18,7 @@ enum {
 	REGEXES = 100,            /* of them, as each has its memory */
 	PARTS = 200,              /* of a path, as in MongoDB */
 	FORKS = 8,                /* how often on one way a number in a path is taken both as a place and as a name */
-	COST = 500000000          /* values looked at and steps of regexes in the life of a filter: some seconds */
+	COST = 300000000          /* values looked at and steps of regexes in the life of a filter: a second or two */
 };
 
 enum op {
