@@ -60,8 +60,8 @@ struct list {
 static const char *
 default_fields(const struct list *l)
 {
-	return l->select.api == API_TASK_SEARCH ? "task_id,status,task_name,priority,retries,last_modified,args" :
-	    "worker_id,status,worker_name,retries,max_retries,last_modified,metadata";
+	return l->select.api == API_TASK_SEARCH ? "task_id,status,task_name,retries,args" :
+	    "worker_id,status,worker_name,retries,metadata";
 }
 
 /* "a,b.c" and again: as one text. */
