@@ -12,6 +12,7 @@
 enum {
 	ANSWER = 10, BEAT = 5,       /* seconds for a try, without a byte moving */
 	STREAM = 60,                 /* likewise, where a ping comes every 15 */
+	SLOW = 120,                  /* a whole queue, on the reference's server */
 	PERSON = 30, HEALTH = 10     /* seconds for a call whose caller names no deadline */
 };
 
@@ -22,7 +23,7 @@ static const struct call_row rows[API_COUNT] = {
 	[API_QUEUE_CREATE] = {"POST", "/api/v1/queues", CALL_ONCE, ANSWER, PERSON, "look with `labtasker queue get`"},
 	[API_QUEUE_GET] = {"GET", ME, CALL_READ, ANSWER, PERSON, NULL},
 	[API_QUEUE_UPDATE] = {"PUT", ME, CALL_ONCE, ANSWER, PERSON, "look with `labtasker queue get`"},
-	[API_QUEUE_DELETE] = {"DELETE", ME, CALL_ONCE, ANSWER, PERSON, "look with `labtasker queue get`"},
+	[API_QUEUE_DELETE] = {"DELETE", ME, CALL_ONCE, SLOW, SLOW, "look with `labtasker queue get`"},
 	[API_SUBMIT] = {"POST", ME "/tasks", CALL_KEYED, ANSWER, PERSON, "look with `labtasker task ls` before submitting it again"},
 	[API_TASK_SEARCH] = {"POST", ME "/tasks/search", CALL_READ, ANSWER, PERSON, NULL},
 	[API_FETCH] = {"POST", ME "/tasks/next", CALL_KEYED, ANSWER, PERSON, "look with `labtasker task ls -s running`"},

@@ -15,6 +15,7 @@ struct change {
 	struct select select;
 	bool reset, quiet, json;
 	size_t found, done;        /* how many are there; how many were changed */
+	void (*after)(struct change *ch, const struct json *updates);   /* prints those that were done; NULL: as YAML */
 	int rc;
 };
 
@@ -73,26 +74,43 @@ print_updated(struct change *ch, struct json *list, const struct json *olds)
 	buf_free(&b);
 }
 
-/* Sends the updates.  olds: the tasks as they were, or NULL: then nothing is printed. */
+/* One request.  olds: the tasks as they were. */
 static void
-put(struct change *ch, const struct json *updates, const struct json *olds)
+put_some(struct change *ch, const struct json *updates, const struct json *olds)
 {
-	struct call *k;
+	struct call *k = call_new(API_TASK_UPDATE);
 
-	if (!updates->len)
-		return;
-	k = call_new(API_TASK_UPDATE);
 	strcpy(k->query, ch->reset ? "reset_pending=true" : "reset_pending=false");
 	if (ask_run(ch->x, ch->c, k, updates) < 0) {
-		ch->rc = EXIT_REFUSED;
+		ch->rc = EXIT_REFUSED;   /* all but those that it names were changed */
 	} else {
 		struct json *list = k->doc ? json_gets(k->doc->root, "content") : NULL;
 
 		ch->done += updates->len;
-		if (olds)
+		if (ch->after)
+			ch->after(ch, updates);
+		else
 			print_updated(ch, list, olds);
 	}
 	call_free(k);
+}
+
+/* All of the updates.  The reference's server writes its whole store for each task: a thousand of them would take it minutes. */
+static void
+put(struct change *ch, const struct json *updates, const struct json *olds)
+{
+	enum { OURS = 1000, OTHERS = 100 };
+	size_t most = client_ours(ch->c) ? OURS : OTHERS;
+
+	for (const struct json *u = updates->head; u;) {
+		struct json_doc *d = json_new();
+		struct json *list = json_mkarr(d);
+
+		for (; u && list->len < most; u = u->next)
+			json_push(list, json_copy(d, u));
+		put_some(ch, list, olds);
+		json_free(d);
+	}
 }
 
 /* ---- update ---- */
@@ -188,19 +206,16 @@ fetch(struct change *ch, struct json_doc *d, size_t from, bool (*keep)(const str
 	return n < 0 ? NULL : list;
 }
 
-/* keep: which of the tasks are to be changed, NULL all.  after: called with those that were, instead of printing them. */
+/* keep: which of the tasks are to be changed, NULL all. */
 static void
-update_all(struct change *ch, const struct json *update, bool (*keep)(const struct json *), void (*after)(struct change *, const struct json *))
+update_all(struct change *ch, const struct json *update, bool (*keep)(const struct json *task))
 {
 	for (size_t i = 0; i < ch->select.nid; i += SELECT_PAGE) {
 		struct json_doc *d = json_new();
 		struct json *tasks = fetch(ch, d, i, keep);
-		size_t before = ch->done;
 
 		if (tasks)
-			put(ch, repeat(d, update, tasks), after ? NULL : tasks);
-		if (tasks && after && ch->done > before)
-			after(ch, tasks);
+			put(ch, repeat(d, update, tasks), tasks);
 		json_free(d);
 		if (!tasks)
 			return;
@@ -238,21 +253,6 @@ edit(struct change *ch, struct json_doc *d, const struct json *tasks, const char
 	return updates;
 }
 
-/* Puts what was edited, a request's worth at a time. */
-static void
-put_edited(struct change *ch, const struct json *updates, const struct json *tasks)
-{
-	for (const struct json *u = updates->head; u;) {
-		struct json_doc *d = json_new();
-		struct json *list = json_mkarr(d);
-
-		for (; u && list->len < SELECT_PAGE; u = u->next)
-			json_push(list, json_copy(d, u));
-		put(ch, list, tasks);
-		json_free(d);
-	}
-}
-
 static void
 edit_all(struct change *ch, const char *editor)
 {
@@ -272,7 +272,7 @@ edit_all(struct change *ch, const char *editor)
 	if (updates && !updates->len)
 		warn("task update: nothing was changed");
 	else if (updates)
-		put_edited(ch, updates, tasks);
+		put(ch, updates, tasks);
 out:
 	json_free(d);
 }
@@ -305,7 +305,7 @@ cmd_task_update(struct context *x, struct args *a)
 	if (!ch.select.named && select_ids(x, ch.c, &ch.select) < 0)
 		ch.rc = EXIT_REFUSED;
 	else if (update->len)
-		update_all(&ch, update, NULL, NULL);
+		update_all(&ch, update, NULL);
 	else
 		edit_all(&ch, v[EDITOR].text);
 out:
@@ -347,12 +347,12 @@ unended(const struct json *task)
 
 /* A line for each task that was changed. */
 static void
-say_done(struct change *ch, const struct json *tasks)
+say_done(struct change *ch, const struct json *updates)
 {
 	const char *status = ch->reset ? "pending" : "cancelled";
 	struct buf b = {0};
 
-	for (const struct json *t = ch->quiet ? NULL : tasks->head; t; t = t->next) {
+	for (const struct json *t = ch->quiet ? NULL : updates->head; t; t = t->next) {
 		const struct json *id = json_gets(t, "task_id");
 
 		if (!id || id->type != JSON_STR)
@@ -372,7 +372,7 @@ set_state(struct context *x, struct args *a, bool requeue)
 {
 	const struct optval *v = a->val;
 	struct select_text t = {NULL, v[A_NAME].text, v[A_STATUS].text, v[A_FILTER].text, &v[A_LIMIT], &v[A_OFFSET]};
-	struct change ch = {.x = x, .reset = requeue, .quiet = v[A_QUIET].num, .json = v[A_JSON].num};
+	struct change ch = {.x = x, .reset = requeue, .quiet = v[A_QUIET].num, .json = v[A_JSON].num, .after = say_done};
 	struct json_doc *d = json_new();
 	struct err e = {0};
 
@@ -390,7 +390,7 @@ set_state(struct context *x, struct args *a, bool requeue)
 	if (!ch.select.named && select_ids(x, ch.c, &ch.select) < 0)
 		ch.rc = EXIT_REFUSED;
 	else
-		update_all(&ch, d->root, requeue ? NULL : unended, say_done);
+		update_all(&ch, d->root, requeue ? NULL : unended);
 	if (!ch.rc && ch.done < ch.found)
 		warn("task cancel: %lu of %lu had ended and were left alone", (unsigned long)(ch.found - ch.done), (unsigned long)ch.found);
 	if (ch.select.named && ch.found < ch.select.nid)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The reference's own Python client against the server of the configuration: NAME of a function below, or `cancel TASK_ID`."""
+"""The reference's own Python client against the server of the configuration: NAME of a function below, `many N`, or `cancel TASK_ID`."""
 import sys
 import time
 
@@ -142,8 +142,16 @@ def timeouts():
     labtasker.delete_worker(w)
 
 
+def many(n):
+    for i in range(n):
+        labtasker.submit_task(task_name="many", args={"n": i})
+    print("client.py: all fine")
+
+
 if sys.argv[1] == "cancel":
     api.report_task_status(task_id=sys.argv[2], status="cancelled", summary={})
+elif sys.argv[1] == "many":
+    many(int(sys.argv[2]))
 else:
     {f.__name__: f for f in (drain, queue, workers, events, filters, timeouts)}[sys.argv[1]]()
     print("client.py: all fine")

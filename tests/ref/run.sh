@@ -136,6 +136,71 @@ ok "explain: all" has 'with the arguments p.q, r: fits the command' out
 ok "dump of their queue" same "$(wc -l <"$dir/theirs.jsonl" | tr -d ' ')" "$(($("$lt" task ls --no-pager -q | wc -l) + 1))"
 "$lt" logs --prune 0s 2>err
 ok "logs --prune leaves what is pending" has 'removed' err
+# ---- the commands that list, change and set up, on their server ----
+cd "$dir/a" || exit 2
+ids() { "$lt" task ls -q "$@"; }
+"$lt" init -q --force --url "http://127.0.0.1:$rp" --queue-name qc --password 'secret "c"' --create-queue >out 2>err
+ok "init makes the queue there" same $? 0
+"$ref" queue get >out 2>&1
+ok "their client reads the client.toml of ours" has "queue_name='qc'" out
+"$ref" config --editor true >out 2>&1
+ok "and finds nothing wrong in it" has "Configuration updated successfully" out
+"$lt" queue get >out
+ok "queue get" has "^queue_name: qc$" out
+"$lt" queue update --metadata '{"a.b": 1, "c": "x"}' --json >out
+ok "queue update --metadata" has '"metadata":{"a":{"b":1},"c":"x"}' out
+"$lt" queue update --new-queue-name qd --new-password newer -q 2>err
+ok "queue update, which client.toml follows" same "$("$lt" queue get | sed -n 's/^queue_name: //p')" qd
+for i in 1 2 3 4; do "$lt" submit --name "n$i" --priority $((i % 2)) -- --i $i --l.x $i >/dev/null; done
+a=$(ids --name n1) b=$(ids --name n2)
+ok "task ls in the usual order" same "$("$lt" task ls --json --fields args.i | tr -dc '1-4')" 1324
+ok "task ls -S" same "$("$lt" task ls --json --fields args.i -S args.l.x:desc | tr -dc '1-4')" 4321
+ok "task ls --limit --offset" same "$(ids --limit 2 --offset 1 | wc -l | tr -d ' ')" 2
+ok "task ls --piped-in" same "$(ids -s pending | "$lt" task ls --piped-in -q | wc -l | tr -d ' ')" 4
+ok "task ls, a Python-style filter" same "$(ids -f 'args.i > 2 and priority == 0')" "$(ids --name n4)"
+"$lt" task get "$a" >out
+ok "task get" has "^task_name: n1$" out
+"$lt" task get 00000000-0000-4000-8000-000000000000 >out 2>err
+ok "task get of none" same $? 1
+ok "says so" has "Task not found" err
+"$lt" task update --id "$a" -- args.l.y=2 args.i=9 priority=7 metadata='{"m": [1]}' task_name=None >out
+ok "task update" same "$(grep -c '# Modified' out)" 8
+ok "merged and replaced" same "$("$lt" task get "$a" --json --fields args,metadata,task_name)" '{"args":{"i":9,"l":{"x":1,"y":2}},"metadata":{"m":[1]},"task_name":null}'
+ids -s pending | "$lt" task update -q -u priority=3 -u cmd=echo
+ok "task update of piped ids" same "$(ids -f '{"priority": 3, "cmd": "echo"}' | wc -l | tr -d ' ')" 4
+"$lt" task update --id "$b" --editor "sed -i 's/^retries: .*/retries: 2/; s/^args: .*/args: {\"q\": 1}/'" >out
+ok "task update in the editor" same "$("$lt" task get "$b" --json --fields args,retries)" '{"args":{"q":1},"retries":2}'
+"$lt" task cancel -f '{}' -q
+ok "task cancel" same "$(ids -s cancelled | wc -l | tr -d ' ')" 4
+"$lt" task requeue "$b" >out
+ok "task requeue" same "$("$lt" task get "$b" --json --fields status,retries)" '{"status":"pending","retries":0}'
+ids -s cancelled | "$lt" task delete -y -q
+ok "task delete" same "$(ids)" "$b"
+"$lt" task delete -y 00000000-0000-4000-8000-000000000000 >out 2>err
+ok "task delete of none" same $? 1
+"$lt" task update --id "$b" -u status=success >out 2>err
+ok "what it refuses" same $? 1
+w=$("$lt" worker create --name w1 --metadata '{"gpu": 1}' -q)
+"$lt" worker create >out
+ok "worker create" has "Worker created with ID: " out
+"$lt" worker report "$w" suspended >out
+ok "worker report" same "$("$lt" worker ls -q -s suspended)" "$w"
+ok "worker ls --fields" same "$("$lt" worker ls --json --name w1 --fields metadata.gpu,status)" '{"metadata.gpu":1,"status":"suspended"}'
+"$lt" worker report "$w" crashed >out 2>err
+ok "worker report crashed is refused" same $? 1
+"$lt" worker ls -q | "$lt" worker delete -y -q
+ok "worker delete" same "$("$lt" worker ls -q)" ""
+# More than a page: put in by their client's library, listed and changed by ours.
+"$REFENV/bin/python" "$here/client.py" many 1050 >out 2>&1
+ok "1,050 tasks by their client" has "client.py: all fine" out
+ok "task ls gets them all" same "$(ids --name many | sort -u | wc -l | tr -d ' ')" 1050
+ok "in order" same "$("$lt" task ls --name many --json --fields args.n -S args.n:desc --offset 1040 | tr -dc '0-9\n' | tr '\n' ' ')" "9 8 7 6 5 4 3 2 1 0 "
+"$lt" task update --name many -q -u metadata.seen=True
+ok "task update changes them all" same "$(ids -f '{"metadata.seen": true}' | wc -l | tr -d ' ')" 1050
+"$lt" queue delete -y --cascade >out
+ok "queue delete" has "^Queue deleted.$" out
+"$lt" queue create-from-config -q >out
+ok "queue create-from-config" same "$(wc -c <out | tr -d ' ')" 37
 
 # ---- our server, their client, commands and worker ----
 mkdir -p "$dir/b"
