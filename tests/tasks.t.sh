@@ -246,3 +246,35 @@ for bad in 'create --name a/b' 'create --metadata [1]' 'create --max-retries x' 
 	ok "refused: worker $bad" status 2 "$lt" worker $bad
 	ok "in one line: worker $bad" says 'worker'
 done
+
+# More than a page: all of them, in order, whichever way they come.
+place many
+{
+	echo '{"labtasker_queue":1,"queue_name":"default","metadata":{}}'
+	awk 'BEGIN { for (i = 0; i < 2300; i++) printf "{\"status\":\"pending\",\"task_id\":\"00000000-0000-4000-8000-%012x\",\"args\":{\"i\":%d,\"m\":%s},\"priority\":%d}\n", (i * 7919) % 2300, i, i % 3 ? i % 7 : i % 2 ? "\"t\"" : "[1, 9]", i % 5 }'
+} >dump
+"$lt" init --local -q >out 2>err
+ok "2,300 tasks" status 0 "$lt" queue load dump
+"$lt" task ls -q >all
+ok "task ls has them all" same "$(sort -u all | wc -l | tr -d ' ')" 2300
+head -n 1000 all >want
+ok "the first page of one request" status 0 "$lt" task ls -q --limit 1000
+ok "is in the same order" cmp want out
+for s in args.m args.m:desc priority:asc args.i:desc status; do
+	"$lt" task ls -q -S $s | sed -n '1201,2200p' >want
+	ok "-S $s: a page of one request" status 0 "$lt" task ls -q -S $s --offset 1200 --limit 1000
+	ok "is in the same order: -S $s" cmp want out
+done
+ok "--limit beyond a page is a total" same "$("$lt" task ls -q --limit 1500 --offset 100 | wc -l | tr -d ' ')" 1500
+ok "a filter" same "$("$lt" task ls --json --fields args.i -f '{"args.i": {"$gte": 1200}}' | wc -l | tr -d ' ')" 1100
+ok "update of all" status 0 "$lt" task update -q -f '{}' -u priority=1
+ok "changes all" same "$("$lt" task ls -q -f '{"priority": 1}' | wc -l | tr -d ' ')" 2300
+ok "piped ids" sh -c '"$0" task ls -q -f "{\"args.i\": {\"\$lt\": 1100}}" | "$0" task update -u metadata.x=1 | grep -c "x: 1  # Modified" >out' "$lt"
+ok "are changed" same "$(cat out)" 1100
+ok "--piped-in" sh -c '"$0" task ls --piped-in -q <all | wc -l | tr -d " " >out' "$lt"
+ok "lists them" same "$(cat out)" 2300
+ok "cancel of all" status 0 "$lt" task cancel -q -f '{}'
+ok "cancels all" same "$(count cancelled)" 2300
+ok "delete of all" status 0 "$lt" task delete -y -f '{}'
+ok "says each" same "$(lines out)" 2300
+ok "none is left" same "$("$lt" task ls -q)" ""
