@@ -1013,6 +1013,15 @@ static const struct known {
 	{NULL, "display_server_notifications_level", NULL, set_notify},
 };
 
+bool
+conf_known(const char *section, const char *key)
+{
+	for (size_t i = 0; i < LEN(known); i++)
+		if (!strcmp(section, known[i].section ? known[i].section : "") && !strcmp(key, known[i].key))
+			return true;
+	return !*section && !strcmp(key, "version_check");   /* the Python package's own */
+}
+
 /* FILE:LINE:COLUMN: what. */
 static int
 wrong(const struct conf *c, struct err *e, const struct err *at, const char *key, const char *what)

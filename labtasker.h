@@ -335,6 +335,7 @@ struct conf {
  * named server has its queue and password named too (OURS 2) is asked by client_open, where they are needed. */
 int conf_load(struct conf *c, struct err *e);
 void conf_find(struct conf *c);                             /* root and file only, and the defaults; reads nothing */
+bool conf_known(const char *section, const char *key);      /* a key of client.toml that means something */
 int conf_check(const char *file, struct str text, struct err *e);   /* whether that text would do as client.toml */
 void conf_free(struct conf *c);
 

@@ -330,31 +330,60 @@ show(const struct context *x, struct buf *text, bool as_json)
 	return rc;
 }
 
-/* "queue.queue_name=mine": a value is TOML, or else a text. */
+/* The text with that value, written as TOML or as a text. */
 static int
-assign(struct buf *text, const char *word, struct err *e)
+put_value(struct buf *text, const char *section, const char *key, const char *value, bool quoted, struct err *e)
+{
+	return quoted ? set_string(text, section, key, value, e) : toml_set(text, section, key, value, e);
+}
+
+/* A value is TOML where that gives a configuration, else a text. */
+static int
+set_value(struct buf *text, const char *section, const char *key, const char *value, const char *file, struct err *e)
+{
+	char *line = xprintf("a = %s", value);
+	struct json_doc *d = toml_parse(line, strlen(line), NULL);
+	bool toml = d && d->root->len == 1;
+	int rc = -1;
+
+	for (int quoted = !toml; rc < 0 && quoted < 2; quoted++) {
+		struct buf copy = {0};
+
+		*e = (struct err){0};
+		buf_add(&copy, text->p, text->len);
+		rc = put_value(&copy, section, key, value, quoted, e) < 0 || conf_check(file, (struct str){copy.p, copy.len}, e) < 0 ? -1 : 0;
+		if (!rc) {
+			buf_clear(text);
+			buf_add(text, copy.p, copy.len);
+		}
+		memset(copy.p, 0, copy.len);
+		buf_free(&copy);
+	}
+	json_free(d);
+	free(line);
+	return rc;
+}
+
+/* "queue.queue_name=mine" */
+static int
+assign(struct buf *text, const char *word, const char *file, struct err *e)
 {
 	size_t n = strcspn(word, "="), dot = strcspn(word, ".");
-	char *section, *key, *line;
-	struct json_doc *d;
-	struct err why = {0};
+	char *section, *key;
 	int rc;
 
 	if (!word[n] || !n)
 		return err_set(e, EXIT_USAGE, "'%s' is not understood: write KEY=VALUE: queue.queue_name=mine", word);
-	if (dot >= n)
-		dot = 0;
+	dot = dot < n ? dot : 0;
 	section = xmemdup(word, dot);
 	key = xmemdup(word + dot + (dot > 0), n - dot - (dot > 0));
-	line = xprintf("a = %s", word + n + 1);
-	d = toml_parse(line, strlen(line), NULL);
-	rc = d && d->root->len == 1 ? toml_set(text, section, key, word + n + 1, &why) : set_string(text, section, key, word + n + 1, &why);
-	if (rc < 0)
-		err_set(e, EXIT_USAGE, "%.*s: %s", (int)n, word, why.msg);
-	json_free(d);
+	if (!conf_known(section, key))
+		rc = err_set(e, EXIT_USAGE, "%.*s is no setting: endpoint.api_base_url, queue.queue_name, queue.password and task.heartbeat_interval are",
+		    (int)n, word);
+	else
+		rc = set_value(text, section, key, word + n + 1, file, e);
 	free(section);
 	free(key);
-	free(line);
 	return rc;
 }
 
@@ -438,12 +467,11 @@ cmd_config(struct context *x, struct args *a)
 	if (a->val[C_SHOW].num) {
 		rc = show(x, &text, a->val[C_JSON].num);
 	} else if (a->nword) {
-		for (int i = 0; i < a->nword && !e.code; i++)
-			assign(&text, a->word[i], &e);
-		if (e.code || conf_check(conf.file, (struct str){text.p, text.len}, &e) < 0)
-			rc = ask_fail(x, &e);
-		else
-			rc = replace(x, &conf, &text);
+		rc = 0;
+		for (int i = 0; i < a->nword && !rc; i++)
+			rc = assign(&text, a->word[i], conf.file, &e);
+		e.code = rc ? EXIT_USAGE : 0;
+		rc = rc ? ask_fail(x, &e) : replace(x, &conf, &text);
 	} else {
 		rc = edit(x, &conf, &text, a->val[C_EDITOR].text);
 	}

@@ -7,6 +7,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,7 +324,9 @@ out_page(struct buf *b)
 	if (!isatty(1) || !b->len)
 		return out_flush(b);
 	fflush(NULL);
+	signal(SIGPIPE, SIG_DFL);
 	f = popen(pager && *pager ? pager : "less -FRX", "w");
+	signal(SIGPIPE, SIG_IGN);
 	if (!f)
 		return out_flush(b);
 	fwrite(b->p, 1, b->len, f);

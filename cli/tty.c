@@ -48,20 +48,30 @@ read_line(struct buf *b)
 	return true;
 }
 
-/* The terminal gives each key at once, so that Ctrl-C finds its settings restored. */
+static void
+put_prompt(const char *prompt, const char *deflt)
+{
+	fprintf(stderr, "%s", prompt);
+	if (deflt && *deflt)
+		fprintf(stderr, " [%s]", deflt);
+	fputs(": ", stderr);
+}
+
+/* The terminal gives each key at once, so that Ctrl-C finds its settings restored.  It is silent before it asks. */
 static bool
-read_secret(struct buf *b)
+read_secret(struct buf *b, const char *prompt)
 {
 	struct termios was, raw;
 	char c = 0;
 
 	if (tcgetattr(0, &was) < 0)
-		return read_line(b);
+		return false;
 	raw = was;
 	raw.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG);
 	raw.c_cc[VMIN] = 1;
 	raw.c_cc[VTIME] = 0;
 	tcsetattr(0, TCSAFLUSH, &raw);
+	put_prompt(prompt, NULL);
 	while (b->len < LINE_MAX_BYTES && sys_read(0, &c, 1) == 1 && c != '\n' && c != '\r' && c != END_OF_FILE && c != INTERRUPT) {
 		if (c == KILL_LINE)
 			buf_clear(b);
@@ -70,7 +80,7 @@ read_secret(struct buf *b)
 		else if (b->len)
 			b->len--;
 	}
-	tcsetattr(0, TCSAFLUSH, &was);
+	tcsetattr(0, TCSADRAIN, &was);
 	fputc('\n', stderr);
 	if (c == INTERRUPT)
 		raise(SIGINT);
@@ -85,13 +95,11 @@ tty_ask(const char *prompt, const char *deflt, bool secret)
 
 	if (!tty_there())
 		return NULL;
-	fprintf(stderr, "%s", prompt);
-	if (deflt && *deflt)
-		fprintf(stderr, " [%s]", deflt);
-	fputs(": ", stderr);
 	buf_reserve(&b, 1);
 	b.p[0] = 0;
-	got = secret ? read_secret(&b) : read_line(&b);
+	if (!secret)
+		put_prompt(prompt, deflt);
+	got = secret ? read_secret(&b, prompt) : read_line(&b);
 	if (!got) {
 		buf_free(&b);
 		fputc('\n', stderr);

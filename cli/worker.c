@@ -16,7 +16,13 @@ const struct opt worker_create_opts[] = {
 	[JSON] = {"--json", OPT_FLAG, NULL, "print {\"worker_id\": ID}", NULL},
 	[END] = {0}
 };
-const struct opt worker_report_opts[] = {{0}};
+enum { R_QUIET, R_JSON, R_END };
+
+const struct opt worker_report_opts[] = {
+	[R_QUIET] = {"-q --quiet", OPT_FLAG, NULL, "print nothing", NULL},
+	[R_JSON] = {"--json", OPT_FLAG, NULL, "print it as JSON", NULL},
+	[R_END] = {0}
+};
 
 static int
 create_body(struct json_doc *d, const struct args *a, struct err *e)
@@ -113,7 +119,9 @@ cmd_worker_report(struct context *x, struct args *a)
 		ask_lost(x, k);
 		rc = EXIT_REFUSED;
 	} else {
-		buf_printf(&b, "Worker %s status updated to %s.\n", k->id, a->word[1]);
+		if (!a->val[R_QUIET].num)
+			buf_printf(&b, a->val[R_JSON].num ? "{\"worker_id\":\"%s\",\"status\":\"%s\"}\n" :
+			    "Worker %s status updated to %s.\n", k->id, a->word[1]);
 		rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
 	}
 out:

@@ -66,10 +66,13 @@ ok "KEY=VALUE" status 0 "$lt" config task.heartbeat_interval=7 queue.queue_name=
 ok "says so" prints 'Configuration updated successfully.'
 ok "changes these lines only" same "$(diff before .labtasker/client.toml | grep '^>' | tr '\n' ' ')" '> queue_name = "other" > heartbeat_interval = 7 '
 cat .labtasker/client.toml >before
-for bad in 'queue.queue_name=a/b' 'task.heartbeat_interval=fast' 'endpoint.api_base_url=ftp://x' 'word' '=x' 'queue=1'; do
+for bad in 'queue.queue_name=a/b' 'task.heartbeat_interval=fast' 'endpoint.api_base_url=ftp://x' 'word' '=x' 'queue=1' 'queue.name=x' 'heartbeat_interval=5'; do
 	ok "refused: config $bad" status 2 "$lt" config "$bad"
 	ok "in one line: config $bad" says config
 done
+ok "a password that looks like a number" status 0 "$lt" config queue.password=12345
+ok "is a text" has '^password = "12345"$' .labtasker/client.toml
+cat .labtasker/client.toml >before
 cat >ed <<'S'
 #!/bin/sh
 cp "$1" seen; echo "$1" >path

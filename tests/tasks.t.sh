@@ -229,6 +229,8 @@ ok "aligned" prints 'worker_name  status' 'gpu-1        active'
 ok "worker report" status 0 "$lt" worker report "$w" suspended
 ok "says so" prints "Worker $w status updated to suspended."
 ok "it is suspended" same "$("$lt" worker ls -q -s suspended)" "$w"
+ok "report --json" status 0 "$lt" worker report "$w" active --json
+ok "prints JSON" prints "{\"worker_id\":\"$w\",\"status\":\"active\"}"
 ok "crashed is no command's" status 1 "$lt" worker report "$w" crashed
 ok "a bad state" status 2 "$lt" worker report "$w" asleep
 ok "says so" says 'Invalid value'
