@@ -433,7 +433,7 @@ parse(struct conn *c, struct rest *api, struct now now)
 		c->stalled = full(c);
 		if (c->stalled)
 			return;
-		ev = http_next(&c->http, c->in.p + c->used, c->in.len - c->used, &n, &data, &e);
+		ev = http_next(&c->http, c->in.p ? c->in.p + c->used : NULL, c->in.len - c->used, &n, &data, &e);
 		c->used += n;
 		switch (ev) {
 		case HTTP_HEADERS:
