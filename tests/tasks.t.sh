@@ -63,6 +63,8 @@ for bad in '-s nostate' '--limit x' '--limit -1' '--offset -2' '-S x:up' '-S nof
 	ok "refused: task ls $bad" status 2 "$lt" task ls $bad
 	ok "in one line: $bad" says 'task ls'
 done
+ok "a filter that is none" status 2 "$lt" task ls -f '{"a":'
+ok "nor for an update" status 2 "$lt" task update -f 'x{' -u priority=1
 ok "a bad value is called so" sh -c '"$1" task ls --limit x 2>err; grep -q "Invalid value" err' x "$lt"
 ok "get" status 0 "$lt" task get "$a" --fields task_name,args
 ok "prints it" prints 'task_name: one' 'args:' '  lr: 0.5' '  model:' '    name: resnet'
