@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Changes of tasks as text, pure.  On the command line: field=value replaces the field, field.sub=value one part of it.  In an
- * editor: lines "field: value" of the fields that can be changed, below "task_id: ID", tasks parted by "---"; this is YAML.  A value
- * is JSON, which may go on over lines, or plain text where that needs no quotes.  A line that is taken out changes nothing.
+ * editor: lines "field: value" of the fields that can be changed, below "task_id: ID", tasks parted by "---"; this is YAML.  A
+ * value is JSON, which may go on over lines, or plain text where that needs no quotes.  A line that is taken out changes nothing.
  */
 #include "cli.h"
 
@@ -21,7 +21,9 @@ static const struct field {
 	{"args", DICT, false}, {"cmd", COMMAND, true}, {"summary", DICT, false},
 };
 
-static const char *const fixed[] = {"task_id", "queue_id", "created_at", "start_time", "last_heartbeat", "last_modified", "worker_id"};
+static const char *const fixed[] = {
+	"task_id", "queue_id", "created_at", "start_time", "last_heartbeat", "last_modified", "worker_id"
+};
 
 static const struct field *
 find(struct str name)

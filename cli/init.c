@@ -62,7 +62,7 @@ const struct opt init_opts[] = {
 	[NAME] = {"--queue-name", OPT_TEXT, "NAME", "the queue", NULL},
 	[PASSWORD] = {"--password", OPT_TEXT, "TEXT", "its password", NULL},
 	[PASSWORD_FILE] = {"--password-file", OPT_TEXT, "FILE", "its password is the first line of FILE; - is standard input", NULL},
-	[CREATE] = {"--[no-]create-queue", OPT_FLAG, NULL, "make the queue when the server has none of that name, or do not (default asked)", NULL},
+	[CREATE] = {"--[no-]create-queue", OPT_FLAG, NULL, "make the queue when the server has none of that name, or do not", NULL},
 	[TRACEBACK] = {"--[no-]traceback-filter", OPT_FLAG, NULL, "for jobs of the Python package: hide secrets in tracebacks", "1"},
 	[INTERVAL] = {"--heartbeat-interval", OPT_DURATION, "SECONDS", "between two signs of life of a running task", "10"},
 	[FORCE] = {"--force", OPT_FLAG, NULL, "replace a configuration that is there", NULL},
@@ -180,8 +180,8 @@ compose(struct buf *b, const struct answers *an, const struct args *a, struct er
 	json_repr(&number, a->val[INTERVAL].real);
 	rc = toml_set(b, "task", "heartbeat_interval", number.p, e) < 0 ||
 	    toml_set(b, "", "enable_traceback_filter", a->val[TRACEBACK].num ? "true" : "false", e) < 0 ||
-	    (an->url && (set_string(b, "endpoint", "api_base_url", an->url, e) < 0 || set_string(b, "queue", "queue_name", an->queue, e) < 0 ||
-	    set_string(b, "queue", "password", an->password, e) < 0));
+	    (an->url && (set_string(b, "endpoint", "api_base_url", an->url, e) < 0 ||
+	    set_string(b, "queue", "queue_name", an->queue, e) < 0 || set_string(b, "queue", "password", an->password, e) < 0));
 	buf_free(&number);
 	return rc ? -1 : 0;
 }
@@ -307,7 +307,7 @@ show(const struct context *x, struct buf *text, bool as_json)
 
 	d = toml_parse(text->p, text->len, &e);
 	if (!d) {
-		warn("%s: %s:%lu:%lu: %s: labtasker config mends it", x->cmd->name, "client.toml", (unsigned long)e.line, (unsigned long)e.col, e.msg);
+		warn("config: client.toml:%lu:%lu: %s: labtasker config mends it", (unsigned long)e.line, (unsigned long)e.col, e.msg);
 		return EXIT_USAGE;
 	}
 	queue = json_gets(d->root, "queue");
@@ -378,8 +378,8 @@ assign(struct buf *text, const char *word, const char *file, struct err *e)
 	section = xmemdup(word, dot);
 	key = xmemdup(word + dot + (dot > 0), n - dot - (dot > 0));
 	if (!conf_known(section, key))
-		rc = err_set(e, EXIT_USAGE, "%.*s is no setting: endpoint.api_base_url, queue.queue_name, queue.password and task.heartbeat_interval are",
-		    (int)n, word);
+		rc = err_set(e, EXIT_USAGE, "%.*s is no setting: endpoint.api_base_url, queue.queue_name, queue.password and "
+		    "task.heartbeat_interval are", (int)n, word);
 	else
 		rc = set_value(text, section, key, word + n + 1, file, e);
 	free(section);

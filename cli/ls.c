@@ -14,7 +14,8 @@ enum { YAML, JSONL, TABLE, FIELDS_MAX = 64 };
 enum { ID, NAME, STATUS, FILTER, QUIET, PAGER, ANSI, LIMIT, OFFSET, SORT, FMT, JSON, FIELDS, VERBOSE, PIPED, END };
 
 #define COMMON \
-	[FILTER] = {"-f --extra-filter", OPT_TEXT, "FILTER", "those that match: 'metadata.tag in [\"a\"]' or '{\"metadata.tag\": \"a\"}'", NULL}, \
+	[FILTER] = {"-f --extra-filter", OPT_TEXT, "FILTER", \
+	    "those that match: 'metadata.tag in [\"a\"]' or '{\"metadata.tag\": \"a\"}'", NULL}, \
 	[QUIET] = {"-q --quiet", OPT_FLAG, NULL, "ids only", NULL}, \
 	[PAGER] = {"--[no-]pager", OPT_FLAG, NULL, "at a terminal show the result in $PAGER, or not", "1"}, \
 	[ANSI] = {"--[no-]ansi", OPT_FLAG, NULL, "at a terminal colour the states, or not", "1"}, \

@@ -137,7 +137,8 @@ cmd_queue_create_from_config(struct context *x, struct args *a)
 {
 	if (x->conf->queue && x->conf->password)
 		return create(x, a, x->conf->queue, x->conf->password);
-	warn("queue create-from-config: no %s is named in %s: labtasker init names one", x->conf->queue ? "password" : "queue", x->conf->file);
+	warn("queue create-from-config: no %s is named in %s: labtasker init names one", x->conf->queue ? "password" : "queue",
+	    x->conf->file);
 	return EXIT_USAGE;
 }
 
@@ -321,7 +322,8 @@ const struct opt queue_delete_opts[] = {
 static bool
 confirm(const struct context *x, bool cascade)
 {
-	char *question = xprintf("Delete the queue %s%s?", x->conf->queue ? x->conf->queue : "default", cascade ? " with all its tasks" : "");
+	char *question = xprintf("Delete the queue %s%s?", x->conf->queue ? x->conf->queue : "default",
+	    cascade ? " with all its tasks" : "");
 	int answer = tty_yes(question, false);
 
 	free(question);

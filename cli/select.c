@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which tasks or workers a command means, and all of them: what fits on one page comes in the server's order.  A longer list comes
- * in pages by id, which no change moves, so that none is missed or met twice while the queue goes on; it is put into its order here.
+ * Which tasks or workers a command means, and all of them: what fits on one page comes in the server's order.  A longer list
+ * comes in pages by id, which no change moves, so that none is missed or met twice while the queue goes on; it is sorted here.
  */
 #include "cli.h"
 
@@ -54,8 +54,8 @@ int
 select_check_field(const struct select *s, const char *field, const char *option, struct err *e)
 {
 	static const char *const task[] = {"task_id", "queue_id", "status", "task_name", "created_at", "start_time", "last_heartbeat",
-	    "last_modified", "heartbeat_timeout", "task_timeout", "max_retries", "retries", "priority", "metadata", "args", "cmd", "summary",
-	    "worker_id", NULL};
+	    "last_modified", "heartbeat_timeout", "task_timeout", "max_retries", "retries", "priority", "metadata", "args", "cmd",
+	    "summary", "worker_id", NULL};
 	static const char *const worker[] = {"worker_id", "queue_id", "status", "worker_name", "metadata", "retries", "max_retries",
 	    "created_at", "last_modified", NULL};
 	struct str top = {field, strcspn(field, ".")};
@@ -74,8 +74,8 @@ select_check_field(const struct select *s, const char *field, const char *option
 			best = *p;
 		}
 	}
-	return err_set(e, EXIT_USAGE, "Invalid value for %s: '%s': there is no such field%s%s%s", option, field, best ? ": did you mean " : "",
-	    best ? best : "", best ? "?" : "");
+	return err_set(e, EXIT_USAGE, "Invalid value for %s: '%s': there is no such field%s%s%s", option, field,
+	    best ? ": did you mean " : "", best ? best : "", best ? "?" : "");
 }
 
 /* ---- the selection ---- */
@@ -291,7 +291,8 @@ both(struct json_doc *d, struct json *one, const struct json *other)
 
 /* The body of a search: filter goes before the selection's own. */
 static struct json_doc *
-request(const struct select *s, struct json_doc *d, const struct json *filter, const struct json *sort, int64_t offset, int64_t limit)
+request(const struct select *s, struct json_doc *d, const struct json *filter, const struct json *sort, int64_t offset,
+    int64_t limit)
 {
 	bool task = s->api == API_TASK_SEARCH;
 
@@ -532,7 +533,8 @@ short_list(const struct context *x, struct client *c, const struct select *s, co
 
 /* Page after page by id, from the one behind last on; the next last is left there. */
 static int64_t
-next_page(const struct context *x, struct client *c, const struct select *s, char last[37], const struct rows_put *put, struct rows *r)
+next_page(const struct context *x, struct client *c, const struct select *s, char last[37], const struct rows_put *put,
+    struct rows *r)
 {
 	struct json_doc *d = json_new();
 	struct json *sort = json_mkarr(d), *pair = json_mkarr(d), *filter = NULL;

@@ -16,7 +16,10 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4096, EDITED_MAX = 64 << 20, ERASE = 0x7f, BACKSPACE = 8, KILL_LINE = 0x15, END_OF_FILE = 4, INTERRUPT = 3 };
+enum {
+	LONGEST = 4096, EDITED_MAX = 64 << 20,
+	INTERRUPT = 3, END_OF_FILE = 4, BACKSPACE = 8, KILL_LINE = 0x15, ERASE = 0x7f   /* keys */
+};
 
 bool
 tty_there(void)
@@ -38,7 +41,7 @@ read_line(struct buf *b)
 {
 	char c;
 
-	while (b->len < LINE_MAX_BYTES) {
+	while (b->len < LONGEST) {
 		if (sys_read(0, &c, 1) != 1)
 			return b->len > 0;
 		if (c == '\n')
@@ -72,7 +75,7 @@ read_secret(struct buf *b, const char *prompt)
 	raw.c_cc[VTIME] = 0;
 	tcsetattr(0, TCSAFLUSH, &raw);
 	put_prompt(prompt, NULL);
-	while (b->len < LINE_MAX_BYTES && sys_read(0, &c, 1) == 1 && c != '\n' && c != '\r' && c != END_OF_FILE && c != INTERRUPT) {
+	while (b->len < LONGEST && sys_read(0, &c, 1) == 1 && c != '\n' && c != '\r' && c != END_OF_FILE && c != INTERRUPT) {
 		if (c == KILL_LINE)
 			buf_clear(b);
 		else if (c != ERASE && c != BACKSPACE)

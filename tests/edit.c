@@ -23,9 +23,9 @@ static const char *const tasks[] = {
 };
 /* Texts that YAML, JSON or Python would take for something else. */
 static const char *const texts[] = {
-	"null", "None", "true", "True", "no", "~", "1", "1.5", "1_000", "0x10", "", " ", " x", "x ", "# x", "x # y", "x: y", "x:", "- x", "---", "{", "[1]",
-	"'x'", "\\\"x\\\"", "it's", "a\\nb", "\\u0000", "\\u007f\\u0085", "\\u2028", "é 漢", "echo %(a)", "a, b", "(1, 2)", "&x", "*x", "!x", "|", ">", "%x",
-	"@x", "`x`", "?", "inf", "nan", "1e5", "2026-01-01", "\\\\n", "=x", "<<", "0o7", "b'x'", "x\\ty", "\\r\\n",
+	"null", "None", "true", "True", "no", "~", "1", "1.5", "1_000", "0x10", "", " ", " x", "x ", "# x", "x # y", "x: y", "x:", "- x",
+	"---", "{", "[1]", "'x'", "\\\"x\\\"", "it's", "a\\nb", "\\u0000", "\\u007f\\u0085", "\\u2028", "é 漢", "echo %(a)", "a, b", "(1, 2)", "&x", "*x",
+	"!x", "|", ">", "%x", "@x", "`x`", "?", "inf", "nan", "1e5", "2026-01-01", "\\\\n", "=x", "<<", "0o7", "b'x'", "x\\ty", "\\r\\n",
 };
 
 static void
