@@ -4,6 +4,8 @@
 pty=$top/${BIN:-tests/bin}/pty
 [ -x "$pty" ] || pty=$BIN/pty
 
+"$pty" -s /dev/null true || { echo "SKIPPED: there are no pseudo-terminals here" >&2; exit; }
+
 # play N COMMAND...: the steps on standard input, the terminal's picture to out; it ends with status N.
 play() {
 	want=$1
