@@ -230,35 +230,88 @@ new_password(const struct args *a, struct err *e)
 	return password;
 }
 
-/* client.toml names what is no more: it gets the new value, where it is what named the old one. */
+static int
+set_string(struct buf *b, const char *key, const char *value, struct err *e)
+{
+	struct buf text = {0};
+	int rc;
+
+	toml_quote(&text, str_of(value));
+	rc = toml_set(b, "queue", key, text.p, e);
+	memset(text.p, 0, text.len);
+	buf_free(&text);
+	return rc;
+}
+
+/* The queue of this directory: its password is in a file.  -1: there is none. */
+static int
+local_password(const struct conf *conf, struct buf *b)
+{
+	enum { MAX = 64 << 10 };
+	char *path = xprintf("%s/password", conf->root);
+	struct err e = {0};
+	int rc = sys_slurp(path, MAX, b, &e);
+
+	free(path);
+	while (b->len && strchr("\r\n", b->p[b->len - 1]))
+		b->len--;
+	buf_addc(b, 0);
+	return rc;
+}
+
+static int
+set_local_password(const struct conf *conf, const char *password, struct err *e)
+{
+	char *path = xprintf("%s/password", conf->root);
+	int rc = sys_replace(path, password, strlen(password), 0600, e);
+
+	free(path);
+	return rc;
+}
+
+/* The changes of client.toml, in b.  Where nothing named the queue, it was the one of this directory, and has to be named now. */
+static int
+name_anew(const struct conf *conf, struct buf *b, const char *name, const char *password, struct err *e)
+{
+	struct buf old = {0};
+	int rc = 0;
+
+	if (name && !conf->queue && !password && !local_password(conf, &old))
+		password = old.p;
+	if (name && !getenv("LABTASKER_QUEUE_NAME"))
+		rc = set_string(b, "queue_name", name, e);
+	if (!rc && password && !getenv("LABTASKER_PASSWORD") && !getenv("LABTASKER_PASSWORD_FILE"))
+		rc = set_string(b, "password", password, e);
+	if (old.p)
+		memset(old.p, 0, old.len);
+	buf_free(&old);
+	return rc;
+}
+
+/* What named the queue names what is no more: it gets the new values, unless the environment has to. */
 static void
 follow(struct context *x, const char *name, const char *password)
 {
-	struct buf b = {0}, text = {0};
+	enum { MAX = 1 << 20 };
+	const struct conf *conf = x->conf;
+	struct buf b = {0}, was = {0};
 	struct err e = {0};
-	bool changed = false;
 
-	if (sys_slurp(x->conf->file, 1 << 20, &b, &e) < 0) {
-		buf_free(&b);
+	if (!conf->url && !conf->password && !name) {
+		if (password && set_local_password(conf, password, &e) < 0)
+			warn("queue update: %s still has the old password: %s", conf->root, e.msg);
 		return;
 	}
-	if (name && x->conf->queue && !getenv("LABTASKER_QUEUE_NAME")) {
-		toml_quote(&text, str_of(name));
-		changed = !toml_set(&b, "queue", "queue_name", text.p, &e);
-	}
-	if (password && x->conf->password && !getenv("LABTASKER_PASSWORD") && !getenv("LABTASKER_PASSWORD_FILE")) {
-		buf_clear(&text);
-		toml_quote(&text, str_of(password));
-		changed = !toml_set(&b, "queue", "password", text.p, &e) || changed;
-	}
-	if (!e.code && changed && !sys_replace(x->conf->file, b.p, b.len, 0600, &e))
-		warn("queue update: %s follows", x->conf->file);
-	else if (e.code)
-		warn("queue update: %s still names the old queue or password: %s", x->conf->file, e.msg);
-	if (text.p)
-		memset(text.p, 0, text.len);
-	memset(b.p, 0, b.len);
-	buf_free(&text);
+	if (sys_slurp(conf->file, MAX, &b, &e) < 0)
+		e = (struct err){0};
+	buf_add(&was, b.len ? b.p : "", b.len);
+	if (name_anew(conf, &b, name, password, &e) < 0 || (!str_eq((struct str){b.p, b.len}, (struct str){was.p, was.len}) &&
+	    sys_replace(conf->file, b.p, b.len, 0600, &e) < 0))
+		warn("queue update: %s still names the old queue or password: %s", conf->file, e.msg);
+	memset(was.p, 0, was.len);
+	buf_free(&was);
+	if (b.p)
+		memset(b.p, 0, b.len);
 	buf_free(&b);
 }
 

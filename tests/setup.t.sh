@@ -145,6 +145,7 @@ ok "says how" says 'say -y'
 ok "delete" status 0 "$lt" queue delete -y --cascade
 ok "says so" prints 'Queue deleted.'
 ok "it is gone" status 1 "$lt" queue delete -y
+ok "where the environment names it, no file is made" test ! -e .labtasker/client.toml
 unset LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 ok "health" status 0 "$lt" health
 ok "is a word" prints healthy
@@ -161,6 +162,19 @@ ok "is followed" same "$(diff before .labtasker/client.toml | grep '^>' | tr '\n
 ok "and works" status 0 "$lt" queue get
 kill $server
 wait $server 2>/dev/null
+
+# The queue of this directory: what its commands use follows as well.
+place own
+"$lt" submit -- --n 1 >/dev/null 2>&1
+ok "a new password" status 0 "$lt" queue update -q --new-password fresh
+ok "is used" status 0 "$lt" task ls -q
+ok "is where the old one was" same "$(cat .labtasker/password)" fresh
+ok "a new name" status 0 "$lt" queue update -q --new-queue-name ours
+ok "is used" status 0 "$lt" queue get
+ok "is in client.toml" has '^queue_name = "ours"$' .labtasker/client.toml
+ok "with its password" has '^password = "fresh"$' .labtasker/client.toml
+ok "both" status 0 "$lt" queue update -q --new-queue-name still --new-password newer
+ok "are used" same "$("$lt" task ls -q | wc -l | tr -d ' ')" 1
 
 place usage
 for c in task worker queue 'task ls' 'task get' 'task update' 'task cancel' 'task requeue' 'task delete' 'worker create' 'worker ls' 'worker report' \
