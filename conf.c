@@ -820,7 +820,8 @@ splice(struct buf *b, size_t from, size_t to, const char *text)
 {
 	struct buf tail = {0};
 
-	buf_add(&tail, b->p + to, b->len - to);
+	if (to < b->len)
+		buf_add(&tail, b->p + to, b->len - to);
 	b->len = from;
 	buf_adds(b, text);
 	if (tail.len)
