@@ -25,6 +25,16 @@ const struct opt queue_load_opts[] = {
 
 /* ---- dump ---- */
 
+/* A member that is there, and not null. */
+static void
+copy(struct json_doc *d, struct json *to, const struct json *task, const char *key)
+{
+	const struct json *v = json_gets(task, key);
+
+	if (v && v->type != JSON_NULL)
+		json_set(d, to, str_of(key), json_copy(d, v));
+}
+
 static void
 put_line(void *arg, struct buf *b, const struct json *task)
 {
@@ -35,6 +45,7 @@ put_line(void *arg, struct buf *b, const struct json *task)
 static int
 put_head(const struct context *x, struct client *c)
 {
+	static const char *const keys[] = {"queue_id", "queue_name", "created_at", "metadata"};
 	struct call *k = call_new(API_QUEUE_GET);
 	struct json_doc *d = json_new();
 	struct buf b = {0};
@@ -42,9 +53,8 @@ put_head(const struct context *x, struct client *c)
 
 	d->root = json_mkobj(d);
 	json_set(d, d->root, str_of("labtasker_queue"), json_mkint(d, 1));
-	for (const char *const *key = (const char *const[]){"queue_id", "queue_name", "created_at", "metadata", NULL}; !rc && *key; key++)
-		if (json_gets(k->doc->root, *key))
-			json_set(d, d->root, str_of(*key), json_copy(d, json_gets(k->doc->root, *key)));
+	for (size_t i = 0; !rc && i < LEN(keys); i++)
+		copy(d, d->root, k->doc->root, keys[i]);
 	json_print(&b, d->root, 0);
 	buf_addc(&b, '\n');
 	if (!rc)
@@ -171,7 +181,8 @@ load_head(struct load *l, struct str line, struct err *e)
 	if (!d)
 		return -1;
 	if (!v || json_int(v, &version) < 0 || version != 1) {
-		err_set(e, EXIT_USAGE, "%s:%ld: this is no dump of a queue that this release reads: labtasker queue dump makes one", l->file, l->line);
+		err_set(e, EXIT_USAGE, "%s:%ld: this is no dump of a queue that this release reads: labtasker queue dump makes one",
+		    l->file, l->line);
 		goto out;
 	}
 	metadata = json_gets(d->root, "metadata");
@@ -198,16 +209,6 @@ text(const struct json *obj, const char *key)
 	const struct json *v = json_gets(obj, key);
 
 	return v && v->type == JSON_STR ? v->s : "";
-}
-
-/* A member that is there, and not null. */
-static void
-copy(struct json_doc *d, struct json *to, const struct json *task, const char *key)
-{
-	const struct json *v = json_gets(task, key);
-
-	if (v && v->type != JSON_NULL)
-		json_set(d, to, str_of(key), json_copy(d, v));
 }
 
 /* What submits the task; again: under the id that is made of its own. */
@@ -269,7 +270,8 @@ submit_batch(struct load *l, struct item *item, size_t n)
 			l->loaded++;
 			l->renamed += strcmp(id, text(item[i].d->root, "task_id")) != 0;
 		} else {
-			say_bad(l, &item[i], item[i].call->status == 201 ? "the server's answer has no task_id" : item[i].call->err.msg);
+			say_bad(l, &item[i], item[i].call->status == 201 ?
+			    "the server's answer has no task_id" : item[i].call->err.msg);
 		}
 	}
 }
@@ -283,7 +285,9 @@ untouched(const struct json *v)
 
 	if (start && start->type != JSON_NULL)
 		return false;
-	return !strcmp(status, "running") || (!strcmp(status, "pending") && !(retries && json_num(retries) > 0) && !(summary && summary->len));
+	if (!strcmp(status, "pending"))
+		return !(retries && json_num(retries) > 0) && !(summary && summary->len);
+	return !strcmp(status, "running");
 }
 
 /* On our own server a load may be a repeated one. */
@@ -411,17 +415,19 @@ load_tasks(struct load *l, size_t *used, struct err *e)
 static void
 say_all(const struct load *l)
 {
-	warn("queue load: %ld tasks are loaded; when they were made and run, and by which worker, is not carried over", (long)l->loaded);
+	warn("queue load: %ld tasks are loaded; when they were made and run, and by which worker, is not carried over",
+	    (long)l->loaded);
 	if (l->renamed)
 		warn("queue load: %ld of them have new ids%s", (long)l->renamed, client_ours(l->client) ?
 		    ": theirs are in use in another queue of this server, or were" : ": this server gives its own");
 	if (l->rerun)
 		warn("queue load: %ld were running, and are pending here", (long)l->rerun);
 	if (l->bad && client_ours(l->client))
-		warn("queue load: %ld failed: mend that and load the whole file again: what is there already stays as it is", (long)l->bad);
+		warn("queue load: %ld failed: mend that and load the whole file again: what is there already stays as it is",
+		    (long)l->bad);
 	else if (l->bad)
-		warn("queue load: %ld failed: the first %ld tasks of the file were tried: go on with --skip %ld", (long)l->bad, (long)l->tasks,
-		    (long)l->tasks);
+		warn("queue load: %ld failed: the first %ld tasks of the file were tried: go on with --skip %ld", (long)l->bad,
+		    (long)l->tasks, (long)l->tasks);
 }
 
 static int
@@ -443,12 +449,13 @@ load(struct load *l, struct err *e)
 int
 cmd_queue_load(struct context *x, struct args *a)
 {
-	struct load l = {.x = x, .file = a->nword && strcmp(a->word[0], "-") != 0 ? a->word[0] : "standard input", .skip = a->val[SKIP].num};
+	const char *file = a->nword && strcmp(a->word[0], "-") != 0 ? a->word[0] : NULL;
+	struct load l = {.x = x, .file = file ? file : "standard input", .skip = a->val[SKIP].num};
 	struct err e = {0};
 	int rc;
 
-	if (a->nword && strcmp(a->word[0], "-") != 0)
-		l.fd = open(a->word[0], O_RDONLY | O_NOCTTY);
+	if (file)
+		l.fd = open(file, O_RDONLY | O_NOCTTY);
 	if (l.fd < 0)
 		err_set(&e, EXIT_USAGE, "%s: %s", l.file, strerror(errno));
 	else if (l.skip < 0)

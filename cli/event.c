@@ -51,15 +51,18 @@ put_compact(struct buf *b, const struct json *v, const struct json *event)
 static void
 put_yaml(struct buf *b, struct json_doc *d, const struct json *event, bool all)
 {
-	static const char *const key[] = {"type", "entity_type", "entity_id", "old_state", "new_state", "entity_data"};
+	static const char *const key[] = {
+		"sequence", "timestamp", "type", "entity_type", "entity_id", "old_state", "new_state", "entity_data"
+	};
+	enum { OUTER = 2 };   /* so many stand beside the event */
 	struct json *list = json_mkarr(d), *v = json_mkobj(d);
 
-	for (const char *const *p = (const char *const[]){"sequence", "timestamp", NULL}; *p; p++)
-		if (json_gets(d->root, *p))
-			json_set(d, v, str_of(*p), json_copy(d, json_gets(d->root, *p)));
-	for (size_t i = 0; i < LEN(key) - !all; i++)
-		if (json_gets(event, key[i]))
-			json_set(d, v, str_of(key[i]), json_copy(d, json_gets(event, key[i])));
+	for (size_t i = 0; i < LEN(key) - !all; i++) {
+		const struct json *m = json_gets(i < OUTER ? d->root : event, key[i]);
+
+		if (m)
+			json_set(d, v, str_of(key[i]), json_copy(d, m));
+	}
 	json_push(list, v);
 	out_yaml(b, list);
 }

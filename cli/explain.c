@@ -186,7 +186,8 @@ explain_state(struct wanted *w, const struct json *t)
 	const char *id = text(t, "task_id"), *status = text(t, "status");
 
 	if (!strcmp(status, "running"))
-		reason(w, "it is running since %s, by worker %s", text(t, "start_time"), *text(t, "worker_id") ? text(t, "worker_id") : "(none)");
+		reason(w, "it is running since %s, by worker %s", text(t, "start_time"),
+		    *text(t, "worker_id") ? text(t, "worker_id") : "(none)");
 	else if (!strcmp(status, "failed"))
 		reason(w, "it has failed %s of %s times: labtasker task requeue %s", text(t, "retries"), text(t, "max_retries"), id);
 	else if (strcmp(status, "pending") != 0)
@@ -227,7 +228,8 @@ explain_worker(struct wanted *w)
 	} else if (k->status == 404) {
 		reason(w, "there is no worker %s", w->worker);
 	} else if (strcmp(text(k->doc ? k->doc->root : NULL, "status"), "active") != 0) {
-		reason(w, "worker %s is %s: labtasker worker report %s active", w->worker, text(k->doc ? k->doc->root : NULL, "status"), w->worker);
+		reason(w, "worker %s is %s: labtasker worker report %s active", w->worker,
+		    text(k->doc ? k->doc->root : NULL, "status"), w->worker);
 	}
 	call_free(k);
 	return rc;
@@ -521,7 +523,8 @@ explain_all(struct wanted *w, bool json)
 		if (w->command)
 			buf_printf(&b, ", this loop can fetch %ld", (long)l.fitting);
 		buf_addc(&b, '\n');
-		put_reasons(&b, w, w->command ? "nothing keeps this loop from fetching" : "a loop fetches those whose names its command uses: see -- CMD");
+		put_reasons(&b, w, w->command ? "nothing keeps this loop from fetching" :
+		    "a loop fetches those whose names its command uses: see -- CMD");
 		put_shapes(&b, &l);
 	}
 	if (!rc && out_flush(&b) < 0)

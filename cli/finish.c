@@ -12,7 +12,8 @@ enum { STATUS, SUMMARY, END, MAX_SUMMARY = 16 << 20, MAX_INFO = 32 << 20 };
 
 const struct opt finish_opts[] = {
 	[STATUS] = {"-s --status", OPT_CHOICE, "success|failed|cancelled", "how it went", "success"},
-	[SUMMARY] = {"--summary", OPT_TEXT, "JSON|-", "what to keep of it, a dict: '{\"loss\": 0.1}'; - reads it from standard input", NULL},
+	[SUMMARY] = {"--summary", OPT_TEXT, "JSON|-",
+	    "what to keep of it, a dict: '{\"loss\": 0.1}'; - reads it from standard input", NULL},
 	[END] = {0}
 };
 

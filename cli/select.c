@@ -490,6 +490,7 @@ add_row(struct rows *r, const struct select *s, const struct json *v, bool keyed
 static void
 pin(struct rows *r)
 {
+	buf_reserve(&r->b, 1);   /* all may be without text */
 	for (size_t i = 0; i < r->n; i++) {
 		r->row[i].text.p = r->b.p + r->row[i].from;
 		r->row[i].key.p = r->row[i].text.p + r->row[i].text.n;

@@ -108,7 +108,8 @@ count_bad(const struct waiter *w, size_t from, size_t *bad)
 		if (status && status->type == JSON_STR && !strcmp(status->s, "success"))
 			continue;
 		if (!(*bad)++)
-			warn("wait: %s: %s", w->ids.ids[from + (size_t)i], status && status->type == JSON_STR ? status->s : "it is not there (any more)");
+			warn("wait: %s: %s", w->ids.ids[from + (size_t)i],
+			    status && status->type == JSON_STR ? status->s : "it is not there (any more)");
 	}
 	call_free(k);
 	return n < 0 ? -EXIT_REFUSED : 0;
