@@ -147,9 +147,8 @@ compare(const struct wanted *w, const struct json *args, struct buf *missing, st
 PRINTF(2, 3) static void
 reason(struct wanted *w, const char *fmt, ...)
 {
-	struct err text = {0};
+	char line[320];
 	va_list ap;
-	char line[sizeof text.msg];
 
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);
