@@ -22,7 +22,7 @@ enum {
 	PAUSE = 50 * 1000, PAUSE_MAX = 5 * 1000000,   /* between tries, growing */
 	RETRY_AFTER = 60,             /* seconds of Retry-After that we bear with */
 	FAULTS = 3,                   /* tries that a 500 gets: it may be a bug that no repeat mends */
-	PIPELINE = 64, PIPELINE_BYTES = 64 << 10
+	PIPELINE = 256, PIPELINE_BYTES = 256 << 10
 };
 
 struct line {
@@ -649,7 +649,7 @@ sooner(int64_t *wake, int64_t t)
 static void
 wake_for_calls(const struct client *c, int64_t *wake)
 {
-	bool open = c->wire.net != NULL;
+	bool open = c->wire.net != NULL, ready = open && c->wire.up && room(c);
 
 	for (const struct call *k = c->sent.head; k; k = k->next)
 		if (k->deadline > 0)
@@ -657,7 +657,7 @@ wake_for_calls(const struct client *c, int64_t *wake)
 	for (const struct call *k = c->waiting.head; k; k = k->next) {
 		if (k->deadline > 0)
 			sooner(wake, k->deadline);
-		if (open ? c->wire.up && room(c) : !c->starting)
+		if (open ? ready : !c->starting)
 			sooner(wake, open || k->when > c->retry ? k->when : c->retry);
 	}
 }

@@ -11,7 +11,7 @@
 static const struct command commands[] = {
 	{"loop", NULL, "[-- CMD...]", "Fetches tasks and runs CMD for each, until the queue is empty.",
 	    "labtasker loop -- echo '%(prompt)' '%(guidance_scale)'", loop_opts, 0, 0, false, cmd_loop},
-	{"task submit", "submit", "[-- --key value ...]", "Puts a task into the queue and prints its id.",
+	{"task submit", "submit", "[-- --key value ...]", "Puts a task into the queue and prints its id; or many, with --from, --tasks or --sweep.",
 	    "labtasker task submit -- --prompt \"an astronaut riding a horse\" --guidance_scale 7.5",
 	    submit_opts, 0, 0, false, cmd_submit},
 	{"task ls", NULL, NULL, "Lists tasks.",

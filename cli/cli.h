@@ -2,8 +2,8 @@
 /*
  * The command line's room: tables of commands and options, what each command does, and how results are shown.
  *
- * Order of use: opt, out, tty, table, literal, when, expr, ask, select, edit, loopcmd, task, ls, update, delete, worker, queue, init, serve,
- * finish, event, status, wait, logs, explain, dump, completion, cli.
+ * Order of use: opt, out, tty, table, literal, when, expr, ask, select, edit, loopcmd, bulk, task, ls, update, delete, worker,
+ * queue, init, serve, finish, event, status, wait, logs, explain, dump, completion, cli.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -115,6 +115,8 @@ struct json *literal_parse(struct json_doc *d, struct str text);
 struct json *literal_args(struct json_doc *d, char **word, int n, struct err *e);
 
 struct json *literal_dict(struct json_doc *d, const char *option, const char *text, struct err *e);   /* NULL with err: no dict */
+/* Sets obj's a.b.c to v; the objects on the way are made.  -1 with err: a part is empty, or is there as something else. */
+int literal_put(struct json_doc *d, struct json *obj, const char *name, struct json *v, struct err *e);
 /* The number or the text (texts, side by side) at the front of s, of which *used bytes are it.  NULL with err.msg. */
 struct json *literal_scalar(struct json_doc *d, struct str s, size_t *used, struct err *e);
 
@@ -216,6 +218,21 @@ int edit_assign(struct json_doc *d, struct json *update, const char *word, struc
 void edit_put(struct buf *b, const struct json *tasks, bool reset);
 /* What was made of it: a list of updates of those that differ from tasks.  NULL with err.line, col. */
 struct json *edit_read(struct json_doc *d, struct str text, const struct json *tasks, struct err *e);
+
+/* ---- bulk.c: many tasks at once ------------------------------------------------------------------------------------------------ */
+
+struct bulk {
+	const char *from, *tasks;  /* a file or "-": of arguments, of whole tasks; both NULL: sweeps */
+	bool csv, typed;           /* of from: CSV whatever its name; cells are literals */
+	const char **sweep;        /* NAME=VALUES */
+	int nsweep;
+	const char *key;           /* --key, or NULL */
+	const struct json *base;   /* the request that all tasks share, with args */
+};
+/* Submits them and prints their ids, one a line in the order of the input.  An exit status; what is not in was said. */
+int bulk_submit(struct context *x, const struct bulk *b);
+/* What --key TEXT stands for in this queue (OURS 1), to key.  0; an exit status after having said why not. */
+int bulk_key(const struct context *x, struct client *c, const char *text, char key[40]);
 
 /* ---- the commands: each a row of the table in cli.c --------------------------------------------------------------------- */
 

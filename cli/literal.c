@@ -519,9 +519,8 @@ option(const char *w)
 	return w[0] == '-' && (letter((unsigned char)w[1]) || (w[1] == '-' && w[2]));
 }
 
-/* Sets a.b.c of obj; the parts on the way are made. */
-static int
-put(struct json_doc *d, struct json *obj, const char *name, struct json *v, struct err *e)
+int
+literal_put(struct json_doc *d, struct json *obj, const char *name, struct json *v, struct err *e)
 {
 	int depth = 0;
 
@@ -564,7 +563,7 @@ put_word(struct json_doc *d, struct json *obj, const char *w, size_t n, const ch
 	for (char *p = name + (n > 1 && w[1] == '-' ? 2 : 1); *p; p++)
 		if (*p == '-')
 			*p = '_';
-	rc = put(d, obj, name + (n > 1 && w[1] == '-' ? 2 : 1), v ? v : json_mkstr(d, str_of(given)), &why);
+	rc = literal_put(d, obj, name + (n > 1 && w[1] == '-' ? 2 : 1), v ? v : json_mkstr(d, str_of(given)), &why);
 	free(name);
 	return rc < 0 ? err_set(e, EXIT_USAGE, "%.*s: %s", (int)n, w, why.msg) : 0;
 }

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 enum {
-	READ = 32 << 10,          /* one read a turn: nobody is kept waiting by a peer that sends much */
+	READ = 32 << 10, READS = 4,   /* bytes a read, reads a turn: nobody is kept waiting by a peer that sends much */
 	BACKLOG = 256 << 10,      /* unsent answers beyond which no more requests are taken */
 	FEED = 64 << 10,          /* unsent events beyond which a listener's place stays where it is */
 	STALL = 600,              /* seconds for a listener to take something: it costs us little */
@@ -487,14 +487,15 @@ read_away(struct conn *c)
 		c->eof = n <= 0;
 }
 
-void
-conn_input(struct conn *c, struct rest *api, struct now now)
+/* One read.  Whether there may be more that is wanted in this turn. */
+static bool
+take_in(struct conn *c, struct rest *api, struct now now)
 {
 	ssize_t n;
 
 	if (c->linger || c->listener) {
 		read_away(c);
-		return;
+		return false;
 	}
 	if (!partial(c)) {
 		c->began = now.mono;
@@ -504,7 +505,7 @@ conn_input(struct conn *c, struct rest *api, struct now now)
 	n = net_read(c->net, c->in.p + c->in.len, READ);
 	if (n == NET_AGAIN) {
 		tidy(c);
-		return;
+		return false;
 	}
 	if (!c->out.len)
 		c->since = now.mono;
@@ -514,13 +515,21 @@ conn_input(struct conn *c, struct rest *api, struct now now)
 			c->closing = true;
 		if (c->held)
 			wait_hasten(c->wait);
-		return;
+		return false;
 	}
 	c->got += (size_t)n;
 	c->in.len += (size_t)n;
 	c->in.p[c->in.len] = 0;
 	parse(c, api, now);
 	tidy(c);
+	return n == READ && !c->closing && !c->held && !c->waits && c->out.len < BACKLOG;
+}
+
+void
+conn_input(struct conn *c, struct rest *api, struct now now)
+{
+	for (int reads = 1; take_in(c, api, now) && reads < READS; reads++)
+		;
 }
 
 void

@@ -67,6 +67,14 @@ for i in 1 2 3; do "$lt" submit --task-name "n$i" -- --a.b $i --c "it's \$HOME; 
 ok "three ids printed" same "$(wc -l <ids | tr -d ' ')" 3
 "$lt" task ls --fmt yaml --no-pager >ls.yaml
 ok "ls shows the reference's task" has "by the reference" ls.yaml
+"$lt" submit --sweep a.b=1..2 --sweep c=x --name swept >swept
+ok "a sweep goes in one by one" same "$(wc -l <swept | tr -d ' ')" 2
+printf 'n,c\n1,"a, b"\n2,\n' | "$lt" submit --from - --csv --typed >csv
+ok "so does CSV" same "$(wc -l <csv | tr -d ' ')" 2
+"$lt" submit --key k -- --x 1 >out 2>err
+ok "--key is refused there" same $? 2
+ok "a Python-style filter on their server" same "$("$lt" task ls -q --no-pager -f 'task_name == "swept" and args.a.b in [1, 2] and created_at > date("1 hour ago")' | wc -l | tr -d ' ')" 2
+"$lt" task delete -y -q $(cat swept csv) >out 2>err
 "$lt" loop -- printf '%s|%s\n' '%(a.b)' '%(c)' >out 2>err </dev/null
 ok "loop ends with 0" same $? 0
 ok "values arrive whole" has "2|it's \$HOME; ok" out
