@@ -126,6 +126,26 @@ sys_host(void)
 }
 
 /* Inherited descriptors are not for our jobs, and 0 to 2 must be open, or a file of ours would become one of them. */
+/* All from 3 on.  poll tells which are open, many at once: a call for each would cost more than all else that a command does. */
+static void
+cloexec_below(int max)
+{
+	struct pollfd p[512];
+
+	for (int from = 3; from < max; from += (int)LEN(p)) {
+		int n = max - from < (int)LEN(p) ? max - from : (int)LEN(p);
+
+		for (int i = 0; i < n; i++)
+			p[i] = (struct pollfd){.fd = from + i};
+		if (poll(p, (nfds_t)n, 0) < 0)
+			for (int i = 0; i < n; i++)
+				p[i].revents = 0;
+		for (int i = 0; i < n; i++)
+			if (!(p[i].revents & POLLNVAL))
+				sys_cloexec(from + i);
+	}
+}
+
 void
 sys_start(void)
 {
@@ -139,8 +159,7 @@ sys_start(void)
 		close(fd);
 	if (!getrlimit(RLIMIT_NOFILE, &r))
 		max = r.rlim_cur > 65536 ? 65536 : (int)r.rlim_cur;
-	for (fd = 3; fd < max; fd++)
-		sys_cloexec(fd);
+	cloexec_below(max);
 	signal(SIGPIPE, SIG_IGN);
 }
 
