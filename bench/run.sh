@@ -22,6 +22,7 @@ unset LABTASKER_ROOT LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSW
 for p in floor load; do
 	$CC -O2 -o "$dir/$p" bench/$p.c || exit 2
 done
+$CC -O2 -static -o "$dir/oneshot" bench/oneshot.c || $CC -O2 -o "$dir/oneshot" bench/oneshot.c || exit 2
 now() { date +%s%N | sed 's/...$//'; }
 case $(date +%N) in *N*) echo "bench: date has no %N here" >&2; exit 2 ;; esac
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)]; else print "-" }'; }
@@ -72,6 +73,25 @@ echo "microseconds a no-op task, median of $ROUNDS rounds of $TASKS"
 printf '  %-44s %8s\n' '(a) xargs -n1' "$A" '(b) floor: the same system calls, no more' "$B" \
 	'(c) loop, durable' "$C" '(d) loop, --sync=never' "$D"
 echo "  (c)/(b) $(ratio "$C" "$B") (target 1.5)   (d)/(a) $(ratio "$D" "$A") (target 2.5)"
+
+# One submit from a shell, against a static program that sends the same bytes; ours as built, and linked statically as that one is.
+r=0
+static=$dir/static
+$CC -O2 -static -o "$static" *.c worker/*.c server/*.c cli/*.c 2>/dev/null || static=
+while [ "$r" -lt "$ROUNDS" ]; do
+	for s in always never; do
+		(cd "$dir/$s" && "$dir/oneshot" time 100 "$dir/oneshot" send "$dir/$s/s" default "$(cat .labtasker/password)") >>"$dir/least.$s" || exit 2
+		(cd "$dir/$s" && "$dir/oneshot" time 100 "$lt" submit -- --n 1) >>"$dir/submit.$s" || exit 2
+		[ -z "$static" ] || (cd "$dir/$s" && "$dir/oneshot" time 100 "$static" submit -- --n 1) >>"$dir/static.$s" || exit 2
+	done
+	r=$((r + 1))
+done
+echo "microseconds a submit on a running server, median of $ROUNDS rounds of 100"
+for s in always never; do
+	L=$(median "$dir/least.$s") M=$(median "$dir/submit.$s") T=-
+	[ -z "$static" ] || T=$(median "$dir/static.$s")
+	echo "  --sync=$s: the same bytes $L   submit $M ($(ratio "$M" "$L"), target 2)   linked statically $T ($(ratio "$T" "$L"))"
+done
 
 # requests a second
 pw=$(cat "$dir/always/.labtasker/password")
