@@ -370,7 +370,8 @@ struct source {
 	struct input in;           /* of a file */
 	struct json_doc *values;   /* of sweeps */
 	struct sweep *sweep;
-	size_t sweeps, total, at;
+	size_t sweeps, at;
+	size_t total;              /* tasks; 0: not known */
 };
 
 /* The record's task, as d's root. */
@@ -463,6 +464,7 @@ validate(struct source *s, struct err *e)
 		struct json_doc *d;
 
 		rc = next(s, &d, &line, e);
+		s->total += rc == ONE;
 		json_free(d);
 		if (rc == MORE && fill(&s->in, e) < 0)
 			rc = -1;
