@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # PROTOCOL's table of routes is the one in the code, both ways: method, path, query flag with its default, who needs no credentials.
+# Each has its rows in tests/rest.c, but for the stream of events.
 . tests/lib.sh
 
 # {"GET", ME "/tasks/{}", KIND, open, body, fields, "flag" or NULL, default, call}: GET /api/v1/queues/me/tasks/{}?flag=default *
@@ -24,3 +25,8 @@ done <"$base/code"
 while read -r route; do
 	ok "the code has $route" grep -qxF "$route" "$base/code"
 done <"$base/document"
+while read -r method path open; do
+	case $path in */events) continue ;; esac
+	row=$(echo "${path%%[?]*}" | sed 's|^/api/v1/queues/me||; s|{}|[^"/]*|g')
+	ok "tests/rest.c has rows for $method $path" grep -Eq "\{\"$method\", \"$row([?][^\"]*)?\"" "$top/tests/rest.c"
+done <"$base/code"

@@ -219,7 +219,10 @@ class Sequence:
     def strange(self, body):
         """Sometimes one member is not what it should be."""
         if self.rng.random() < .15 and body:
-            body[self.rng.choice(list(body) + ["client_version", "unknown"])] = self.rng.choice(STRANGE)
+            name, value = self.rng.choice(list(body) + ["client_version", "unknown"]), self.rng.choice(STRANGE)
+            if name in ("heartbeat_timeout", "task_timeout", "eta_max") and value not in ([], {}):
+                value = [value]   # no deadline that one server sees before the other
+            body[name] = value
         return body
 
     def some(self, **fields):
