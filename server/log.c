@@ -67,8 +67,13 @@ void
 log_request(const struct log_line *l)
 {
 	struct buf *b = &to.lines;
-	struct str words[] = {str_of(l->peer), str_of(l->queue), l->method, l->target};
 	static const char *const names[] = {"peer", "queue", "method", "target"};
+	struct str words[LEN(names)];
+
+	words[0] = str_of(l->peer);   /* one by one, as tcc wants it */
+	words[1] = str_of(l->queue);
+	words[2] = l->method;
+	words[3] = l->target;
 
 	buf_adds(b, to.json ? "{\"time\":\"" : "");
 	put_time(b, l->wall);
