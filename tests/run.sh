@@ -15,15 +15,19 @@ passed=0 failed=0
 rm -rf "$BIN"
 mkdir -p "$BIN"
 
-# One object a file, made side by side, and an archive: a test that includes a .c file does not pull in its object.
+# Four compilers side by side: after each four the last ones are waited for.
+four() { started=$((${started:-0} + 1)); [ $((started % 4)) -ne 0 ] || wait; }
+# One object a file, and an archive: a test that includes a .c file does not pull in its object.
 for f in *.c worker/*.c server/*.c cli/*.c; do
 	[ "$f" = labtasker.c ] && continue
 	$CC $CFLAGS -c -o "$BIN/$(echo "$f" | tr / _ | sed 's/c$/o/')" "$f" &
+	four
 done
 wait
 ar rc "$BIN/lib.a" "$BIN"/*.o || exit 2
 for f in tests/${ONLY:-*}.c; do
 	$CC $CFLAGS -o "$BIN/$(basename "$f" .c)" "$f" "$BIN/lib.a" $LDFLAGS -lm &
+	four
 done
 wait
 [ -z "$ONLY" ] || exec "$BIN/$ONLY"
