@@ -167,7 +167,8 @@ check_keys(const struct json *obj, struct err *e)
 			part = c != '.';
 		}
 		if (!good || !part)
-			return err_set(e, EXIT_USAGE, "'%.*s' cannot be an argument's name: it must be letters, digits, _ and -, with dots between",
+			return err_set(e, EXIT_USAGE,
+			    "'%.*s' cannot be an argument's name: it must be letters, digits, _ and -, with dots between",
 			    v->key.n > 60 ? 60 : (int)v->key.n, v->key.p);
 		if (v->type == JSON_OBJ && check_keys(v, e) < 0)
 			return -1;
@@ -181,7 +182,8 @@ static const struct {
 	unsigned kinds;
 } fields[] = {
 #define KIND(t) (1u << (t))
-	{"task_name", KIND(JSON_STR)}, {"args", KIND(JSON_OBJ)}, {"metadata", KIND(JSON_OBJ)}, {"cmd", KIND(JSON_STR) | KIND(JSON_ARR)},
+	{"task_name", KIND(JSON_STR)}, {"args", KIND(JSON_OBJ)}, {"metadata", KIND(JSON_OBJ)},
+	{"cmd", KIND(JSON_STR) | KIND(JSON_ARR)},
 	{"heartbeat_timeout", KIND(JSON_NUM)}, {"task_timeout", KIND(JSON_NUM)}, {"max_retries", KIND(JSON_NUM)},
 	{"priority", KIND(JSON_NUM)},
 #undef KIND
@@ -208,7 +210,8 @@ check_field(const struct json *v, struct err *e)
 	if (best && !least)
 		return 0;
 	return err_set(e, EXIT_USAGE, "'%.*s' is no field of a task%s%s", v->key.n > 60 ? 60 : (int)v->key.n, v->key.p,
-	    best ? ": did you mean " : "; args, task_name, metadata, cmd, priority, max_retries and the timeouts are", best ? best : "");
+	    best ? ": did you mean " : "; args, task_name, metadata, cmd, priority, max_retries and the timeouts are",
+	    best ? best : "");
 }
 
 /* Puts the members of from over those of obj. */
@@ -582,7 +585,8 @@ range(struct source *s, struct sweep *w, struct str text, struct err *e)
 		return 0;
 	if (!read_decimal((struct str){text.p, cut}, &a) || !read_decimal((struct str){rest.p, second}, &b) ||
 	    (second < rest.n && !read_decimal((struct str){rest.p + second + 2, rest.n - second - 2}, &step)))
-		return err_set(e, EXIT_USAGE, "'%.*s' is no range: FROM..TO or FROM..TO..STEP, without exponents; a text needs quotes",
+		return err_set(e, EXIT_USAGE,
+		    "'%.*s' is no range: FROM..TO or FROM..TO..STEP, without exponents; a text needs quotes",
 		    (int)text.n, text.p);
 	places = a.places > b.places ? a.places : b.places;
 	places = places > step.places ? places : step.places;
@@ -661,7 +665,8 @@ read_sweeps(struct source *s, struct err *e)
 			return err_set(e, EXIT_USAGE, "Invalid value for --sweep: '%s': %s", text, why.msg);
 		for (size_t i = 0; i < s->sweeps; i++)
 			if (!strcmp(s->sweep[i].name, w->name))
-				return err_set(e, EXIT_USAGE, "Invalid value for --sweep: '%s': %s was swept already", text, w->name);
+				return err_set(e, EXIT_USAGE, "Invalid value for --sweep: '%s': %s was swept already", text,
+				    w->name);
 		if (w->n > SWEEP / s->total)
 			return err_set(e, EXIT_USAGE, "these sweeps make more than %d tasks", SWEEP);
 		s->total *= w->n;
@@ -915,7 +920,8 @@ show_progress(struct run *r)
 	if (!r->progress || now - r->told < PACE)
 		return;
 	if (r->s->total)
-		n = snprintf(text, sizeof text, "\r%lu of %lu tasks are in\033[K", (unsigned long)r->in, (unsigned long)r->s->total);
+		n = snprintf(text, sizeof text, "\r%lu of %lu tasks are in\033[K", (unsigned long)r->in,
+		    (unsigned long)r->s->total);
 	else
 		n = snprintf(text, sizeof text, "\r%lu tasks are in\033[K", (unsigned long)r->in);
 	sys_write_all(2, text, (size_t)n);
@@ -1019,7 +1025,8 @@ how_to_go_on(struct run *r, struct buf *b)
 	buf_addc(b, '\'');
 	buf_addc(b, ' ');
 	tmpl_quote(b, str_of(in->path));
-	buf_printf(b, " | labtasker task submit %s -%s%s (and the other options)", option, in->csv ? " --csv" : "", in->typed ? " --typed" : "");
+	buf_printf(b, " | labtasker task submit %s -%s%s (and the other options)", option,
+	    in->csv ? " --csv" : "", in->typed ? " --typed" : "");
 }
 
 /* One line on what is not in.  An exit status. */
@@ -1040,7 +1047,8 @@ conclude(struct run *r)
 	if (r->out.count)
 		buf_printf(&b, "; not in: %s %s", r->s->in.path ? "line" : "combination", r->out.text.p);
 	if (r->unknown.count)
-		buf_printf(&b, "; perhaps in: %s %s (look with `labtasker task ls`)", r->s->in.path ? "line" : "combination", r->unknown.text.p);
+		buf_printf(&b, "; perhaps in: %s %s (look with `labtasker task ls`)", r->s->in.path ? "line" : "combination",
+		    r->unknown.text.p);
 	if (r->next)
 		buf_printf(&b, "; not sent: from %s %lu on", r->s->in.path ? "line" : "combination", (unsigned long)r->next);
 	how_to_go_on(r, &b);
@@ -1053,7 +1061,8 @@ int
 bulk_key(const struct context *x, struct client *c, const char *text, char key[40])
 {
 	if (!client_ours(c)) {
-		warn("%s: --key: %s is no server of this labtasker's: a repeated submit would not be known there", x->cmd->name, client_url(c));
+		warn("%s: --key: %s is no server of this labtasker's: a repeated submit would not be known there", x->cmd->name,
+		    client_url(c));
 		return EXIT_USAGE;
 	}
 	hash_keyuuid(client_queue_id(c), str_of(text), key);

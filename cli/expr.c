@@ -120,9 +120,9 @@ take_word(struct expr *x, const char *word)
 static bool
 keyword(struct str s)
 {
-	static const char *const word[] = {"False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
-	    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
-	    "not", "or", "pass", "raise", "return", "try", "while", "with", "yield"};
+	static const char *const word[] = {"False", "None", "True", "and", "as", "assert", "async", "await", "break", "class",
+	    "continue", "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
+	    "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield"};
 
 	for (size_t i = 0; i < LEN(word); i++)
 		if (str_is(s, word[i]))
@@ -236,7 +236,8 @@ refuse_negation(struct expr *x, size_t pos, const char *what, const char *op, co
 
 	if (l->kind == FIELD && r->kind == VALUE)
 		suggest(x, &b, l, op, r);
-	rc = err_at(x->e, EXIT_USAGE, pos, "%s is not understood, because it would match tasks without the field too; if that is meant, "
+	rc = err_at(x->e, EXIT_USAGE, pos,
+	    "%s is not understood, because it would match tasks without the field too; if that is meant, "
 	    "write the MongoDB form%s%s", what, b.len ? "" : " with ", b.len ? b.p : op);
 	buf_free(&b);
 	return rc;
@@ -248,7 +249,8 @@ refuse_alone(struct expr *x, const struct operand *o)
 {
 	switch (o->kind) {
 	case FIELD:
-		return err_at(x->e, EXIT_USAGE, o->pos, "%s alone is no condition: write exists(%s), or a comparison", o->v->s, o->v->s);
+		return err_at(x->e, EXIT_USAGE, o->pos, "%s alone is no condition: write exists(%s), or a comparison", o->v->s,
+		    o->v->s);
 	case LIST:
 		return err_at(x->e, EXIT_USAGE, o->pos, "list(%s) stands right of in: write \"x\" in list(%s)", o->v->s, o->v->s);
 	case DICT:
@@ -322,7 +324,8 @@ to_math(struct expr *x, struct operand *o, bool inner)
 	if (o->kind == MATH)
 		return 0;
 	if (o->kind != VALUE && o->kind != FIELD)
-		return o->kind == COND ? bad(x, o->pos, "a condition cannot be compared or counted with: it stands alone") : refuse_alone(x, o);
+		return o->kind == COND ? bad(x, o->pos, "a condition cannot be compared or counted with: it stands alone") :
+		    refuse_alone(x, o);
 	if (inner && o->kind == VALUE && (o->v->type == JSON_OBJ || o->v->type == JSON_ARR))
 		return bad(x, o->pos, o->v->tag ? "date() cannot be counted with: compare it with a field" :
 		    "lists and dicts cannot be counted with");
@@ -416,8 +419,8 @@ unknown_field(struct expr *x, size_t pos, struct str s)
 		return bad(x, pos, "this field is unknown: arguments are written args.name");
 	if (best)
 		return err_at(x->e, EXIT_USAGE, pos, "'%.*s' is no field: did you mean %s?", (int)s.n, s.p, best);
-	return err_at(x->e, EXIT_USAGE, pos, "'%.*s' is no field: did you mean args.%.*s? A text needs quotes", (int)s.n, s.p, (int)s.n,
-	    s.p);
+	return err_at(x->e, EXIT_USAGE, pos, "'%.*s' is no field: did you mean args.%.*s? A text needs quotes", (int)s.n, s.p,
+	    (int)s.n, s.p);
 }
 
 /* A path must have no empty part, and begin with a field that there is. */
@@ -472,12 +475,13 @@ attribute(struct expr *x, struct operand *o)
 	while (x->at + digits < x->s.n && x->s.p[x->at + digits] >= '0' && x->s.p[x->at + digits] <= '9')
 		digits++;
 	if (!n.n && digits && digits < 60)
-		return err_at(x->e, EXIT_USAGE, x->at, "after a dot only a name can stand: write %s[\"%.*s\"]", o->v->s, (int)digits,
-		    x->s.p + x->at);
+		return err_at(x->e, EXIT_USAGE, x->at, "after a dot only a name can stand: write %s[\"%.*s\"]", o->v->s,
+		    (int)digits, x->s.p + x->at);
 	if (!n.n)
 		return unexpected(x, "a name after the dot");
 	if (keyword(n))
-		return err_at(x->e, EXIT_USAGE, x->at, "'%.*s' is a word of Python's: write %s[\"%.*s\"]", (int)n.n, n.p, o->v->s, (int)n.n, n.p);
+		return err_at(x->e, EXIT_USAGE, x->at, "'%.*s' is a word of Python's: write %s[\"%.*s\"]", (int)n.n, n.p,
+		    o->v->s, (int)n.n, n.p);
 	append_part(x, o, n);
 	x->at += n.n;
 	return 0;
@@ -510,7 +514,8 @@ subscript(struct expr *x, struct operand *o)
 	if (take(x, ":"))
 		return bad(x, x->at - 1, slice);
 	if (i.kind == FIELD)
-		return err_at(x->e, EXIT_USAGE, i.pos, "a field cannot stand in [..]: write [\"%s\"] for the key of that name", i.v->s);
+		return err_at(x->e, EXIT_USAGE, i.pos, "a field cannot stand in [..]: write [\"%s\"] for the key of that name",
+		    i.v->s);
 	if (i.kind == VALUE && i.v->type == JSON_NUM && i.v->s[0] == '-')
 		return bad(x, i.pos, "places are counted from the front: 0, 1, 2");
 	if (i.kind != VALUE || (i.v->type != JSON_STR && (i.v->type != JSON_NUM || i.v->s[strspn(i.v->s, "0123456789")])))
@@ -585,7 +590,8 @@ call_date(struct expr *x, struct given *c, struct operand *out)
 	if (c->n != 1 || c->arg[0].kind != VALUE || v->type != JSON_STR)
 		return bad(x, c->n ? c->arg[0].pos : c->pos, form);
 	if (when_parse(text_of(v), x->now, &wall) < 0)
-		return bad(x, c->arg[0].pos, "this is no time: \"2026-11-23 10:30\", \"Jul 28 11:25\", \"3 hours ago\", \"yesterday\" are, with "
+		return bad(x, c->arg[0].pos,
+		    "this is no time: \"2026-11-23 10:30\", \"Jul 28 11:25\", \"3 hours ago\", \"yesterday\" are, with "
 		    "UTC or +01:00 behind where it is not local time");
 	iso(text, wall);
 	out->kind = VALUE;
@@ -669,7 +675,8 @@ word(struct expr *x, struct str n, struct operand *out)
 	if (out->v)
 		return 0;
 	if (peek(x, 0) == '"' || peek(x, 0) == '\'')
-		return err_at(x->e, EXIT_USAGE, out->pos, "%.*s before a text is not understood: leave it out", n.n > 60 ? 60 : (int)n.n, n.p);
+		return err_at(x->e, EXIT_USAGE, out->pos, "%.*s before a text is not understood: leave it out",
+		    n.n > 60 ? 60 : (int)n.n, n.p);
 	if (take(x, "("))
 		return call(x, n, out);
 	out->kind = FIELD;
@@ -684,7 +691,8 @@ element(struct expr *x, struct operand *o)
 	if (any(x, o) < 0)
 		return -1;
 	if (o->kind == FIELD)
-		return err_at(x->e, EXIT_USAGE, o->pos, "a field cannot stand in a list or dict: write \"%s\" for the text", o->v->s);
+		return err_at(x->e, EXIT_USAGE, o->pos, "a field cannot stand in a list or dict: write \"%s\" for the text",
+		    o->v->s);
 	return o->kind == VALUE ? 0 : bad(x, o->pos, "only values can stand in a list or dict");
 }
 
@@ -825,7 +833,8 @@ primary(struct expr *x, struct operand *out)
 		if (out->kind != FIELD)
 			return bad(x, x->at, c == '(' ? "this cannot be called" : "only fields have parts");
 		if (c == '(')
-			return bad(x, x->at, "fields have no methods; date, dict, exists, list and regex are understood: regex(args.model, \"^res\")");
+			return bad(x, x->at,
+			    "fields have no methods; date, dict, exists, list and regex are understood: regex(args.model, \"^res\")");
 		x->at++;
 		if ((c == '.' ? attribute(x, out) : subscript(x, out)) < 0)
 			return -1;
@@ -993,8 +1002,8 @@ contains(struct expr *x, struct operand *l, const struct operand *r)
 			return bad(x, l->pos, "left of in list(..) a value must stand: \"x\" in list(args.tags)");
 		l->v = pair(x, text_of(r->v), l->v);
 	} else if (r->kind == FIELD) {
-		return err_at(x->e, EXIT_USAGE, r->pos, "what is %s? Write in list(%s) for an element, in dict(%s) for a key", r->v->s, r->v->s,
-		    r->v->s);
+		return err_at(x->e, EXIT_USAGE, r->pos, "what is %s? Write in list(%s) for an element, in dict(%s) for a key",
+		    r->v->s, r->v->s, r->v->s);
 	} else if (l->kind != FIELD) {
 		return bad(x, l->pos, "left of in [..] a field must stand: args.lr in [0.1, 0.01]");
 	} else if (r->kind != VALUE || r->v->type != JSON_ARR) {
@@ -1065,7 +1074,8 @@ negation(struct expr *x, struct operand *out)
 	struct str n = ident(x);
 
 	if (str_is(n, "not"))
-		return bad(x, x->at, "not is not understood, because it would match tasks without the field too; if that is meant, write "
+		return bad(x, x->at,
+		    "not is not understood, because it would match tasks without the field too; if that is meant, write "
 		    "exists(field, False), or the MongoDB form with $ne, $nin or $nor");
 	return comparison(x, out);
 }

@@ -29,8 +29,8 @@ check_name(const char *name, struct err *e)
 }
 
 enum {
-	S_NAME, S_ARGS, S_METADATA, S_CMD, S_HEARTBEAT, S_TIMEOUT, S_RETRIES, S_PRIORITY, S_FROM, S_TASKS, S_CSV, S_TYPED, S_SWEEP, S_KEY,
-	S_END
+	S_NAME, S_ARGS, S_METADATA, S_CMD, S_HEARTBEAT, S_TIMEOUT, S_RETRIES, S_PRIORITY, S_FROM, S_TASKS, S_CSV, S_TYPED,
+	S_SWEEP, S_KEY, S_END
 };
 
 const struct opt submit_opts[] = {
@@ -42,11 +42,13 @@ const struct opt submit_opts[] = {
 	[S_TIMEOUT] = {"--task-timeout", OPT_DURATION, "SECONDS", "a run that lasts longer has failed", NULL},
 	[S_RETRIES] = {"--max-retries", OPT_INT, "N", "failures until it is given up", "3"},
 	[S_PRIORITY] = {"--priority", OPT_INT, "N", "higher runs first", "10"},
-	[S_FROM] = {"--from", OPT_TEXT, "FILE", "many tasks: a line of JSON for the arguments of each, or CSV with a header; - is stdin", NULL},
+	[S_FROM] = {"--from", OPT_TEXT, "FILE",
+	    "many tasks: a line of JSON for the arguments of each, or CSV with a header; - is stdin", NULL},
 	[S_TASKS] = {"--tasks", OPT_TEXT, "FILE", "many tasks: a line of JSON for each: {\"args\": {}, \"priority\": 5}", NULL},
 	[S_CSV] = {"--csv", OPT_FLAG, NULL, "--from reads CSV (as it does when the file's name ends so)", NULL},
 	[S_TYPED] = {"--typed", OPT_FLAG, NULL, "CSV's cells are literals where they parse, not texts", NULL},
-	[S_SWEEP] = {"--sweep", OPT_LIST, "NAME=VALUES", "many tasks: each of VALUES (0.1,0.01 or 0..9 or 0..1..0.25); several: the product", NULL},
+	[S_SWEEP] = {"--sweep", OPT_LIST, "NAME=VALUES",
+	    "many tasks: each of VALUES (0.1,0.01 or 0..9 or 0..1..0.25); several: the product", NULL},
 	[S_KEY] = {"--key", OPT_TEXT, "TEXT", "submitted again with the same TEXT it is the same task", NULL},
 	[S_END] = {0}
 };
@@ -84,7 +86,8 @@ submit_body(struct json_doc *d, const struct args *a, bool many, struct err *e)
 		double s = a->val[S_TIMEOUT].real;
 
 		if (!(s < 1e15))
-			return err_set(e, EXIT_USAGE, "Invalid value for --task-timeout: '%s': it is too long", a->val[S_TIMEOUT].text);
+			return err_set(e, EXIT_USAGE, "Invalid value for --task-timeout: '%s': it is too long",
+			    a->val[S_TIMEOUT].text);
 		set(d, "task_timeout", json_mkint(d, (int64_t)s + (s > (double)(int64_t)s)));   /* whole seconds, upwards */
 	}
 	set(d, "max_retries", json_mkint(d, a->val[S_RETRIES].num));
@@ -105,7 +108,8 @@ check_many(const struct args *a, bool many, struct err *e)
 	if (v[S_TASKS].given && (a->nrest > 0 || v[S_ARGS].given))
 		return err_set(e, EXIT_USAGE, "--tasks has the arguments of each task in its line");
 	if (v[S_KEY].given && (!*v[S_KEY].text || !utf8_valid(v[S_KEY].text, strlen(v[S_KEY].text))))
-		return err_set(e, EXIT_USAGE, "Invalid value for --key: it must be a text that names this %s", many ? "batch" : "task");
+		return err_set(e, EXIT_USAGE, "Invalid value for --key: it must be a text that names this %s",
+		    many ? "batch" : "task");
 	return 0;
 }
 
@@ -134,8 +138,8 @@ cmd_submit(struct context *x, struct args *a)
 	const struct optval *v = a->val;
 	struct json_doc *d = json_new();
 	struct bulk b = {
-		.from = v[S_FROM].text, .tasks = v[S_TASKS].text, .csv = v[S_CSV].given, .typed = v[S_TYPED].given, .sweep = v[S_SWEEP].list,
-		.nsweep = v[S_SWEEP].nlist, .key = v[S_KEY].text
+		.from = v[S_FROM].text, .tasks = v[S_TASKS].text, .csv = v[S_CSV].given, .typed = v[S_TYPED].given,
+		.sweep = v[S_SWEEP].list, .nsweep = v[S_SWEEP].nlist, .key = v[S_KEY].text
 	};
 	bool many = b.from || b.tasks || b.nsweep;
 	struct err e = {0};

@@ -2,8 +2,8 @@
 /*
  * Times as people write them, in English and in any case: ISO 8601's forms; a date, a time of day, or both in either order (Jul 28
  * 11:25, 28 July 2024, 7/25 23:33, 10:30 pm, noon); a weekday, the last one (Monday, next Friday 9am); now, today, yesterday,
- * tomorrow; 3 hours ago, 1h30m ago, in 2 weeks, last month; seconds, milliseconds or microseconds since 1970.  UTC or an offset may stand
- * behind.  Of numbers the month comes first unless it cannot.  A date without year is this year's, without time its midnight;
+ * tomorrow; 3 hours ago, 1h30m ago, in 2 weeks, last month; seconds, milliseconds or microseconds since 1970.  UTC or an offset may
+ * stand behind.  Of numbers the month comes first unless it cannot.  A date without year is this year's, without time its midnight;
  * what is counted from now keeps the time of day.  What is read twice, or half, is refused.
  */
 #include "cli.h"
@@ -452,7 +452,8 @@ a_word(struct reading *r)
 		enum meaning what;
 		int v;
 	} words[] = {
-		{"now", NOW, 0}, {"today", NOW, 0}, {"yesterday", NOW, -1}, {"tomorrow", NOW, 1}, {"noon", TIME, 12}, {"midnight", TIME, 0},
+		{"now", NOW, 0}, {"today", NOW, 0}, {"yesterday", NOW, -1}, {"tomorrow", NOW, 1}, {"noon", TIME, 12},
+		{"midnight", TIME, 0},
 		{"last", TURN, -1}, {"next", TURN, 1}, {"this", TURN, 0}, {"ago", SIGN, -1}, {"in", SIGN, 1}, {"later", SIGN, 1},
 		{"utc", ZONE, 0}, {"gmt", ZONE, 0}, {"z", ZONE, 0},
 		{"at", FILL, 0}, {"on", FILL, 0}, {"of", FILL, 0}, {"the", FILL, 0}, {"and", FILL, 0}, {"t", FILL, 0},
@@ -565,7 +566,8 @@ move(int64_t day, int64_t months, int64_t days)
 static int64_t
 to_utc(const struct when *w, int64_t local)
 {
-	int64_t early = (int64_t)w->offset((local - DAY) / SECOND) * SECOND, late = (int64_t)w->offset((local + DAY) / SECOND) * SECOND;
+	int64_t early = (int64_t)w->offset((local - DAY) / SECOND) * SECOND;
+	int64_t late = (int64_t)w->offset((local + DAY) / SECOND) * SECOND;
 	int64_t utc = local - early;
 
 	if ((int64_t)w->offset(utc / SECOND) * SECOND == early)

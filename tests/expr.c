@@ -271,7 +271,8 @@ test_bad(void)
 		struct err e = {0};
 		struct json *v = expr_parse(d, str_of(bad_texts[i].text), &now, &e);
 
-		check(!v && e.code == EXIT_USAGE && e.line == bad_texts[i].line && e.col == bad_texts[i].col && strstr(e.msg, bad_texts[i].hint),
+		check(!v && e.code == EXIT_USAGE && e.line == bad_texts[i].line && e.col == bad_texts[i].col &&
+		    strstr(e.msg, bad_texts[i].hint),
 		    "%s: %d:%d %s", bad_texts[i].text, (int)e.line, (int)e.col, e.msg);
 		json_free(d);
 	}
@@ -290,7 +291,8 @@ test_prefixes(void)
 			char *copy = malloc(n ? n : 1);
 
 			memcpy(copy, text, n);
-			check(expr_parse(d, (struct str){copy, n}, &now, &e) || (e.code && e.pos <= n && e.line), "%s, %d bytes", text, (int)n);
+			check(expr_parse(d, (struct str){copy, n}, &now, &e) || (e.code && e.pos <= n && e.line),
+			    "%s, %d bytes", text, (int)n);
 			free(copy);
 			json_free(d);
 		}
@@ -307,7 +309,8 @@ test_deep(void)
 		bool fits;
 	} row[] = {
 		{"(", "args.a == 1", 100000, false}, {"-", "args.a > 1", 100000, false}, {"[", "1", 100000, false},
-		{"args.a+", "args.a > 1", 100000, false}, {"args.a+", "args.a > 1", 90, true}, {"args.a == 1 and ", "args.a == 1", 20000, true},
+		{"args.a+", "args.a > 1", 100000, false}, {"args.a+", "args.a > 1", 90, true},
+		{"args.a == 1 and ", "args.a == 1", 20000, true},
 		{"exists(", "args.a", 100000, false}, {"args[", "0", 100000, false},
 	};
 
@@ -319,7 +322,8 @@ test_deep(void)
 		for (int n = 0; n < row[i].n; n++)
 			buf_adds(&b, row[i].one);
 		buf_adds(&b, row[i].last);
-		check(!!expr_parse(d, (struct str){b.p, b.len}, &now, &e) == row[i].fits, "%d times %s: %s", row[i].n, row[i].one, e.msg);
+		check(!!expr_parse(d, (struct str){b.p, b.len}, &now, &e) == row[i].fits, "%d times %s: %s", row[i].n,
+		    row[i].one, e.msg);
 		buf_free(&b);
 		json_free(d);
 	}
