@@ -36,11 +36,21 @@ date_civil(int64_t days, int64_t *year, int *month, int *day)
 	*year = era * 400 + y + (*month <= 2);
 }
 
+/* n in so many digits; where they end. */
+static char *
+digits(char *at, int n, int count)
+{
+	for (int i = count; i-- > 0; n /= 10)
+		at[i] = (char)('0' + n % 10);
+	return at + count;
+}
+
+/* By hand: each answer and event has several times. */
 void
 date_iso(char out[32], int64_t wall)
 {
 	int64_t days = wall / DAY, rest = wall % DAY, year;
-	int month, day, s;
+	int month, day, s, part[5];
 
 	if (rest < 0) {
 		rest += DAY;
@@ -48,8 +58,20 @@ date_iso(char out[32], int64_t wall)
 	}
 	s = (int)(rest / SECOND);
 	date_civil(days, &year, &month, &day);
-	snprintf(out, 32, "%04ld-%02d-%02dT%02d:%02d:%02d.%06dZ", (long)year, month, day, s / 3600, s / 60 % 60, s % 60,
-	    (int)(rest % SECOND));
+	part[0] = month;
+	part[1] = day;
+	part[2] = s / 3600;
+	part[3] = s / 60 % 60;
+	part[4] = s % 60;
+	out += year >= 0 && year <= 9999 ? digits(out, (int)year, 4) - out : snprintf(out, 12, "%04ld", (long)year);
+	for (int i = 0; i < 5; i++) {
+		*out++ = "--T::"[i];
+		out = digits(out, part[i], 2);
+	}
+	*out++ = '.';
+	out = digits(out, (int)(rest % SECOND), 6);
+	*out++ = 'Z';
+	*out = 0;
 }
 
 /* ---- reading ---- */

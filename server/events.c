@@ -260,6 +260,11 @@ static void
 begin(struct events *v, struct channel *c, const char *type, const uuid id, const char *was, const char *is, int64_t wall)
 {
 	char queue[37], entity[37], when[32];
+	const char *parts[] = {
+		",\"timestamp\":\"", when, "\",\"event\":{\"type\":\"state_transition\",\"queue_id\":\"", queue, "\",\"timestamp\":\"", when,
+		"\",\"metadata\":{},\"entity_type\":\"", type, "\",\"entity_id\":\"", entity, "\",\"old_state\":\"", was,
+		"\",\"new_state\":\"", is, "\",\"entity_data\":",
+	};
 
 	uuid_print(c->id, queue);
 	uuid_print(id, entity);
@@ -267,9 +272,8 @@ begin(struct events *v, struct channel *c, const char *type, const uuid id, cons
 	buf_clear(&v->text);
 	buf_adds(&v->text, "event: event\r\ndata: {\"sequence\":");
 	buf_addint(&v->text, ++c->next);
-	buf_printf(&v->text, ",\"timestamp\":\"%s\",\"event\":{\"type\":\"state_transition\",\"queue_id\":\"%s\",\"timestamp\":\"%s\","
-	    "\"metadata\":{},\"entity_type\":\"%s\",\"entity_id\":\"%s\",\"old_state\":\"%s\",\"new_state\":\"%s\",\"entity_data\":",
-	    when, queue, when, type, entity, was, is);
+	for (size_t i = 0; i < LEN(parts); i++)
+		buf_adds(&v->text, parts[i]);
 }
 
 static void
