@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 enum {
-	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, WORKER_NAME, WORKER_RETRIES, ETA, TIMEOUT, REQUIRE, EXTRA, SLOTS, SLOT_ENV, PLAIN, PTY, STDIN,
-	CHDIR, LOG, LOG_MAX, LOG_DIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT, WAIT, ONCE, MAX_TASKS, MAX_FAILURES, JITTER, KEEP, VERBOSE, END,
+	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, WORKER_NAME, WORKER_RETRIES, ETA, TIMEOUT, REQUIRE, EXTRA, PIPE, SLOTS, SLOT_ENV, PLAIN, PTY,
+	STDIN, CHDIR, LOG, LOG_MAX, LOG_DIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT, WAIT, ONCE, MAX_TASKS,
+	MAX_FAILURES, JITTER, KEEP, VERBOSE, END,
 	SCRIPT_MAX = 16 << 20
 };
 static const double forever = 1e15;
@@ -32,6 +33,7 @@ const struct opt loop_opts[] = {
 	    "a task without heartbeat for so long has failed (default 3 intervals)", NULL},
 	[REQUIRE] = {"--require", OPT_LIST, "NAME,...", "args that a task must have besides those that the command names", NULL},
 	[EXTRA] = {"--allow-extra", OPT_FLAG, NULL, "take tasks too that have more args than are required", NULL},
+	[PIPE] = {"--pipe", OPT_FLAG, NULL, "one job for many tasks: they come on its stdin, a line each, results on its stdout", NULL},
 	[SLOTS] = {"-j --jobs", OPT_INT, "N", "run N jobs side by side", "1"},
 	[SLOT_ENV] = {"--slot-env", OPT_LIST, "NAME=V,...", "jobs of slot k (from 0) get NAME with the k-th value", NULL},
 	[PLAIN] = {"--no-prefix", OPT_FLAG, NULL, "with -j: show output without [slot] before each line", NULL},
@@ -119,12 +121,20 @@ read_command(const struct args *a, struct buf *text, struct err *e)
 	struct err why = {0};
 	struct recipe *r = NULL;
 
+	if (a->val[PIPE].num && !a->nrest) {
+		err_set(e, EXIT_USAGE, "--pipe: write the command as words: labtasker loop --pipe -- CMD...");
+		return NULL;
+	}
 	if (find_command(a, &w, text, e) < 0)
 		return NULL;
 	r = recipe_new(w.argv, w.text, shell, &why, &caret);
 	if (!r) {
 		err_set(e, EXIT_USAGE, "command:%lu:%lu: %s", (unsigned long)why.line, (unsigned long)why.col, why.msg);
 		fwrite(caret.p, 1, caret.len, stderr);
+	} else if (a->val[PIPE].num && recipe_names(r)) {
+		err_set(e, EXIT_USAGE, "--pipe: the command is for many tasks, so it takes no %%(...): the args come on its stdin");
+		recipe_free(r);
+		r = NULL;
 	}
 	buf_free(&caret);
 	return r;
@@ -250,6 +260,8 @@ read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct e
 		return err_set(e, EXIT_USAGE, "Invalid value for --heartbeat-timeout: it must be above 0");
 	if (a->val[SLOTS].num < 1 || a->val[SLOTS].num > 1024)
 		return err_set(e, EXIT_USAGE, "Invalid value for --jobs: it must be 1 to 1024");
+	if (a->val[PIPE].num && (a->val[STDIN].num || a->val[PTY].num))
+		return err_set(e, EXIT_USAGE, "--pipe: its job has pipes for tasks and results: not with --stdin or --use-pty");
 	if (a->val[SLOTS].num > 1 && a->val[STDIN].num)
 		return err_set(e, EXIT_USAGE, "--stdin is for one job at a time: not with -j");
 	for (int i = 0; i < a->val[SLOT_ENV].nlist; i++)
@@ -269,7 +281,7 @@ cmd_loop(struct context *x, struct args *a)
 	struct loop_opts o = {
 		.worker_id = v[WORKER].text, .worker_name = v[WORKER_NAME].text, .worker_retries = v[WORKER_RETRIES].num, .eta_max = v[ETA].text,
 		.allow_extra = v[EXTRA].num, .heartbeat_timeout = v[TIMEOUT].real, .pty = v[PTY].given ? (int)v[PTY].num : -1,
-		.stdin_job = v[STDIN].num, .plain = v[PLAIN].num, .start_jitter = v[JITTER].real,
+		.pipe = v[PIPE].num, .stdin_job = v[STDIN].num, .plain = v[PLAIN].num, .start_jitter = v[JITTER].real,
 		.wait = !v[WAIT].given ? 0 : v[WAIT].real < 0 ? forever : v[WAIT].real, .max_tasks = v[ONCE].num ? 1 : v[MAX_TASKS].num,
 		.max_failures = v[MAX_FAILURES].num, .min_left = v[MIN_LEFT].given ? v[MIN_LEFT].real : v[GRACE].real, .slots = (int)v[SLOTS].num,
 		.fail_only = v[LOG].num == 2,

@@ -46,6 +46,7 @@ struct loop {
 	struct sink sink[2];
 	struct term tty;
 	char worker[40], slot[48];   /* slot: how the directories of slots begin */
+	struct pipe **pipe;       /* one a slot; NULL: no --pipe */
 	bool automatic;           /* the worker was made by us */
 	struct run **run;
 	size_t runs, cap;
@@ -755,7 +756,7 @@ resize(struct loop *l)
 
 /* Where in the list of descriptors whose begin. */
 struct part {
-	size_t client, waiter, runs;
+	size_t client, waiter, runs, pipes;
 };
 
 static void
@@ -920,11 +921,11 @@ listens(const struct loop *l)
 	return l->tty.changed && (l->prompt.q || l->typed.len < TYPED);
 }
 
-/* The descriptors to wait for: the pipe, the terminal, the sinks', the clients', then each run's. */
+/* The descriptors to wait for: the pipe, the terminal, the sinks', the clients', each run's, then those of --pipe's idle processes. */
 static size_t
 gather(struct loop *l, struct part *p, int64_t *wake)
 {
-	size_t n = 0, need = 4 + 2 * CLIENT_FDS + JOB_FDS * l->runs;
+	size_t slots = l->pipe ? (size_t)l->o->slots : 0, n = 0, need = 4 + 2 * CLIENT_FDS + RUN_FDS * l->runs + PIPE_FDS * slots;
 
 	if (need > l->nfds) {
 		l->nfds = 2 * need;
@@ -942,6 +943,10 @@ gather(struct loop *l, struct part *p, int64_t *wake)
 	p->runs = n;
 	for (size_t i = 0; i < l->runs; i++)
 		n += (size_t)run_fds(l->run[i], l->fds + n, wake);
+	p->pipes = n;
+	for (size_t i = 0; i < slots; i++)
+		if (pipe_idle(l->pipe[i]))
+			n += (size_t)pipe_fds(l->pipe[i], l->fds + n, !sink_full(&l->sink[0]) && !sink_full(&l->sink[1]), wake);
 	return n;
 }
 
@@ -951,6 +956,40 @@ until(int64_t wake)
 	int64_t left = wake == INT64_MAX ? 60000 : (wake - sys_mono() + 999) / 1000;
 
 	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+}
+
+static void
+put(void *arg, int which, const char *p, size_t n)
+{
+	struct loop *l = arg;
+
+	sink_put(&l->sink[which - 1], p, n);
+}
+
+/* Processes of --pipe without a task: what they say is shown, and that they end is noted. */
+static void
+rest_pipes(struct loop *l, const struct pollfd *fds, int n)
+{
+	for (int i = 0; l->pipe && i < l->o->slots; i++) {
+		if (!pipe_idle(l->pipe[i]))
+			continue;
+		pipe_read(l->pipe[i], fds, n, put, l);
+		pipe_rest(l->pipe[i]);
+	}
+}
+
+/* Nothing is left to do; but the processes of --pipe are to end first. */
+static bool
+all_ended(struct loop *l, int64_t now)
+{
+	bool all = true;
+
+	if (!l->pipe)
+		return true;
+	l->closed = true;
+	for (int i = 0; i < l->o->slots; i++)
+		all = pipe_end(l->pipe[i], l->urgency, l->env.grace, now) && all;
+	return all;
 }
 
 static void
@@ -976,7 +1015,8 @@ turn(struct loop *l)
 	if (l->waiter)
 		client_step(l->waiter, l->fds + p.waiter, (int)(p.runs - p.waiter));
 	for (size_t i = 0; i < l->runs; i++)
-		run_read(l->run[i], l->fds + p.runs, (int)(n - p.runs));
+		run_read(l->run[i], l->fds + p.runs, (int)(p.pipes - p.runs));
+	rest_pipes(l, l->fds + p.pipes, (int)(n - p.pipes));
 	type(l);
 	if (taken(SIGALRM))
 		beats(l, sys_mono());
@@ -996,7 +1036,9 @@ advise(const struct loop *l)
 	if (value)
 		warn("loop: the value of %%(%s) will be run as shell text: write labtasker loop -- sh -c 'CMD \"$1\"' x '%%(%s)', or "
 		    "labtasker loop -c TEXT, which quotes it", value, value);
-	if (!make_required(l, d)->len)
+	if (l->pipe && !make_required(l, d)->len)
+		warn("loop: --pipe without --require: it takes every task, whatever its args");
+	else if (!make_required(l, d)->len)
 		warn("loop: the command names no %%(...): it takes every task, whatever its args");
 	json_free(d);
 }
@@ -1033,15 +1075,20 @@ settle(struct loop *l, const struct loop_opts *o, int64_t now)
 	struct run_env *v = &l->env;
 	uint32_t r;
 
+	if (o->pipe)
+		l->pipe = xcalloc((size_t)o->slots, sizeof *l->pipe);
+	for (int i = 0; o->pipe && i < o->slots; i++)
+		l->pipe[i] = pipe_new();
 	*v = o->env;
 	v->sink = l->sink;
 	v->tty = &l->tty;
 	v->environ = environ;
 	v->worker = l->worker;
 	v->logs.root = v->conf->root;
+	v->pipe = l->pipe;
 	v->in = o->stdin_job ? 0 : -1;
 	v->heartbeat_timeout = o->heartbeat_timeout > 0 ? o->heartbeat_timeout : 3 * v->conf->heartbeat;
-	v->pty = o->pty < 0 ? o->slots == 1 && isatty(1) : o->pty;
+	v->pty = o->pty < 0 ? o->slots == 1 && !o->pipe && isatty(1) : o->pty;
 	v->prefix = o->slots > 1 && !o->plain;
 	sink_init(&l->sink[0], 1);
 	sink_init(&l->sink[1], 2);
@@ -1085,6 +1132,9 @@ end(struct loop *l)
 		if (wake_pipe[i] > 2)
 			close(wake_pipe[i]);
 	buf_free(&l->typed);
+	for (int i = 0; l->pipe && i < l->o->slots; i++)
+		pipe_free(l->pipe[i]);
+	free(l->pipe);
 	free(l->resting);
 	free(l->run);
 	free(l->fds);
@@ -1114,7 +1164,7 @@ worker_loop(const struct loop_opts *o)
 	if (!l.rc) {
 		move(&l, sys_mono());
 		client_step(l.client, NULL, 0);
-		while (!finished(&l, sys_mono())) {
+		while (!finished(&l, sys_mono()) || !all_ended(&l, sys_mono())) {
 			turn(&l);
 			keep_guard(&l);
 		}

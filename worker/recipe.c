@@ -87,6 +87,15 @@ recipe_free(struct recipe *r)
 	free(r);
 }
 
+bool
+recipe_names(const struct recipe *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (tmpl_count(r->part[i]))
+			return true;
+	return false;
+}
+
 const char *
 recipe_shell_value(const struct recipe *r)
 {

@@ -5,6 +5,7 @@
  *
  *   it called finish              what that says; first a look whether it has told the server itself (the reference's finish())
  *   the task was lost             nothing
+ *   it wrote a result (--pipe)    that; a job for many tasks lives on then
  *   its --time-limit was over     failed
  *   we had told it to end         handed back; but after the warning signal alone, exit status 0 is success
  *   exit status of --requeue-exit handed back
@@ -50,6 +51,9 @@ struct run {
 	int64_t retries;          /* before this run */
 	struct rundir dir;
 	struct job *job;          /* NULL before it starts and when it has ended */
+	struct pipe *pipe;        /* whose job it is; NULL: it is ours alone */
+	enum want told;           /* by its result; the summary is in made */
+	char *broke;              /* what came instead of a result; owned */
 	struct run_result result;
 
 	enum state state, then;   /* then: what follows a look */
@@ -533,18 +537,20 @@ failure(struct run *r, const char *type, const char *message)
 {
 	struct json_doc *d = r->made;
 	struct json *x = json_mkobj(d);
-	struct buf b = {0};
+	struct buf b = {0}, text = {0};
 	size_t n, skip = 0;
 	char *p = tail_text(r, &n);
 
+	add_text(&text, message, strlen(message));
 	while (skip < 3 && skip < n && r->tail_end > TAIL && ((unsigned char)p[skip] & 0xc0) == 0x80)
 		skip++;   /* of a character that was cut */
 	add_text(&b, p + skip, n - skip);
 	free(p);
 	json_set(d, x, str_of("type"), json_mkstr(d, str_of(type)));
-	json_set(d, x, str_of("message"), json_mkstr(d, str_of(message)));
+	json_set(d, x, str_of("message"), json_mkstr(d, (struct str){text.p, text.len}));
 	json_set(d, x, str_of("traceback"), json_mkstr(d, (struct str){b.p ? b.p : "", b.len}));
 	buf_free(&b);
+	buf_free(&text);
 	json_set(d, r->summary, str_of("labtasker_exception"), x);
 	r->want = FAILED;
 }
@@ -570,7 +576,7 @@ judge(struct run *r, int status)
 	int code = exit_code(status);
 	char text[160];
 
-	if (WIFEXITED(status) && !code) {
+	if (WIFEXITED(status) && !code && !r->pipe) {
 		r->want = SUCCESS;
 		return;
 	}
@@ -580,7 +586,9 @@ judge(struct run *r, int status)
 		say(r, text);
 		return;
 	}
-	if (WIFEXITED(status))
+	if (WIFEXITED(status) && r->pipe)
+		snprintf(text, sizeof text, "Error running command: Job process ended without a result, exit code: %d", code);
+	else if (WIFEXITED(status))
 		snprintf(text, sizeof text, "Error running command: Job process finished with non-zero exit code: %d", code);
 	else
 		snprintf(text, sizeof text, "Error running command: Job process was ended by signal %d", WTERMSIG(status));
@@ -601,6 +609,25 @@ judge_slow(struct run *r)
 	failure(r, "_LabtaskerTimeLimit", text);
 	snprintf(text, sizeof text, "failed: it ran longer than %g s (--time-limit)", (double)r->env->time_limit / 1e6);
 	say(r, text);
+}
+
+/* The process of --pipe has written the task's result. */
+static void
+judge_told(struct run *r)
+{
+	r->want = r->told;
+	if (r->told != FAILED)
+		return;
+	if (!json_gets(r->summary, "labtasker_exception"))
+		failure(r, "_LabtaskerJobFailed", "Job process said that the task failed");
+	say(r, "failed, says its result");
+}
+
+static void
+judge_broken(struct run *r)
+{
+	failure(r, "_LabtaskerBadResult", r->broke);
+	say(r, r->broke);
 }
 
 static void
@@ -720,16 +747,23 @@ ended(struct run *r, int status, const struct job_usage *u, int64_t now)
 {
 	bool good = WIFEXITED(status) && !WEXITSTATUS(status);
 
-	job_free(r->job);
+	if (r->pipe)
+		pipe_leave(r->pipe);
+	else
+		job_free(r->job);
 	r->job = NULL;
 	show_rest(r);
 	if (take_finish(r))
 		r->want = r->lost ? NOTHING : r->want;
 	else if (r->lost)
 		r->want = NOTHING;
+	else if (r->told != NOTHING)
+		judge_told(r);
+	else if (r->broke)
+		judge_broken(r);
 	else if (r->slow)
 		judge_slow(r);
-	else if (r->sent && !(good && r->sent == r->env->warn_signal))
+	else if (r->sent && !(good && !r->pipe && r->sent == r->env->warn_signal))
 		r->want = PENDING;
 	else
 		judge(r, status);
@@ -779,12 +813,14 @@ environment(const struct run *r, size_t *own)
 	while (r->env->environ[n])
 		n++;
 	env = xcalloc(n + (size_t)r->env->slot_envs + 8, sizeof *env);
-	env[k++] = xprintf("LABTASKER_TASK_ID=%s", r->id);
 	env[k++] = xprintf("LABTASKER_WORKER_ID=%s", r->env->worker);
-	env[k++] = xprintf("LABTASKER_LOG_DIR=%s", r->dir.path);
+	if (!r->pipe) {
+		env[k++] = xprintf("LABTASKER_TASK_ID=%s", r->id);
+		env[k++] = xprintf("LABTASKER_LOG_DIR=%s", r->dir.path);
+	}
 	env[k++] = xprintf("LABTASKER_ROOT=%s", r->env->conf->root);
 	env[k++] = xprintf("LABTASKER_SLOT=%d", r->slot);
-	if (limit > 0)
+	if (limit > 0 && !r->pipe)
 		env[k++] = xprintf("LABTASKER_TASK_TIMEOUT=%ld", (long)limit);
 	for (int i = 0; i < r->env->slot_envs; i++)
 		env[k++] = slot_value(r->env->slot_env[i], r->slot);
@@ -801,11 +837,16 @@ launch(struct run *r, int64_t now)
 {
 	const struct json *args = json_gets(r->task, "args");
 	struct err e = {0};
-	char **argv = recipe_fill(r->env->recipe, args, &e), **env;
-	struct job_spec spec = {.argv = argv, .dir = r->env->chdir, .in = r->env->in, .pty = r->env->pty, .tty = r->env->tty,
+	char **argv, **env;
+	struct job_spec spec = {.dir = r->env->chdir, .in = r->env->in, .pty = r->env->pty, .tty = r->env->tty,
 	    .guard = r->env->guard};
 	size_t own = 0;
 
+	if (r->pipe && pipe_lives(r->pipe)) {
+		r->job = pipe_send(r->pipe, r->task, r->dir.path);
+		return;
+	}
+	spec.argv = argv = recipe_fill(r->env->recipe, args, &e);
 	if (!argv) {
 		stillborn(r, "CmdKeyError", &e);
 		decide(r, now);
@@ -813,7 +854,10 @@ launch(struct run *r, int64_t now)
 	}
 	env = environment(r, &own);
 	spec.envp = env;
-	r->job = job_start(&spec, &e);
+	if (!r->pipe)
+		r->job = job_start(&spec, &e);
+	else if (!pipe_start(r->pipe, &spec, &e))
+		r->job = pipe_send(r->pipe, r->task, r->dir.path);
 	while (own)
 		free(env[--own]);
 	free(env);
@@ -864,6 +908,7 @@ run_new(const struct run_env *env, struct json_doc *doc, const struct run_start 
 	struct run *r = xcalloc(1, sizeof *r);
 
 	r->env = env;
+	r->pipe = env->pipe ? env->pipe[how->slot] : NULL;
 	r->doc = doc;
 	r->task = task;
 	r->id = task_id(task);
@@ -920,6 +965,7 @@ run_free(struct run *r)
 	rundir_close(&r->dir);
 	buf_free(&r->line[0]);
 	buf_free(&r->line[1]);
+	free(r->broke);
 	json_free(r->made);
 	json_free(r->doc);
 	free(r);
@@ -1010,6 +1056,7 @@ int
 run_fds(const struct run *r, struct pollfd *fds, int64_t *wake)
 {
 	int64_t next = r->next_at ? r->next_at : INT64_MAX;
+	bool read = !sink_full(r->sink[0]) && !sink_full(r->sink[1]);
 	int n = 0;
 
 	if (r->job && r->limit_at && r->limit_at < next)
@@ -1020,7 +1067,9 @@ run_fds(const struct run *r, struct pollfd *fds, int64_t *wake)
 		next = r->when;
 	if (next < *wake)
 		*wake = next;
-	if (r->job && !sink_full(r->sink[0]) && !sink_full(r->sink[1]))
+	if (r->job && r->pipe)
+		n = pipe_fds(r->pipe, fds, read, wake);
+	else if (r->job && read)
 		n = job_fds(r->job, fds);
 	return n;
 }
@@ -1040,7 +1089,9 @@ output(void *arg, int which, const char *p, size_t n)
 void
 run_read(struct run *r, const struct pollfd *fds, int n)
 {
-	if (r->job)
+	if (r->job && r->pipe)
+		pipe_read(r->pipe, fds, n, output, r);
+	else if (r->job)
 		job_read(r->job, fds, n, output, r);
 }
 
@@ -1052,6 +1103,43 @@ run_beat(struct run *r, int64_t now)
 	if (r->beat_at <= now)
 		heartbeat(r, now);
 	return r->beat_at;
+}
+
+static void
+take_result(struct run *r)
+{
+	struct json_doc *d;
+	struct err e = {0};
+	struct json *summary;
+	int rc = r->told == NOTHING && !r->broke ? pipe_result(r->pipe, r->task, &d, &e) : 0;
+
+	if (rc < 0)
+		r->broke = xstrdup(e.msg);
+	if (rc <= 0)
+		return;
+	r->told = want_of(d);
+	summary = json_gets(d->root, "summary");
+	json_free(r->made);
+	r->made = d;
+	r->summary = summary && summary->type == JSON_OBJ ? summary : json_mkobj(d);
+}
+
+/* A job for many tasks: it ends for this one with its result, unless it was told to end altogether. */
+static void
+step_pipe(struct run *r, int64_t now)
+{
+	struct job_usage none = {0};
+	int status = 0;
+	bool again = false, ends = pipe_ended(r->pipe, &status, &again), told;
+
+	take_result(r);
+	told = (r->told != NOTHING || r->broke) && (!r->sent || r->sent == r->env->warn_signal);
+	if (ends && again && !r->sent) {
+		r->job = NULL;
+		launch(r, now);
+	} else if (ends || told) {
+		ended(r, status, &none, now);
+	}
 }
 
 bool
@@ -1069,7 +1157,9 @@ run_step(struct run *r, int64_t now)
 	}
 	if (r->job && r->next_at && r->next_at <= now)
 		send_signal(r, r->next_sig, r->next_sig == SIGTERM ? SIGKILL : 0, r->next_sig == SIGTERM ? now + r->env->grace / 4 : 0);
-	if (r->job && job_ended(r->job, &status, &u))
+	if (r->job && r->pipe)
+		step_pipe(r, now);
+	else if (r->job && job_ended(r->job, &status, &u))
 		ended(r, status, &u, now);
 	while (moves[r->state].make) {
 		struct call *k = r->call;

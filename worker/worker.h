@@ -3,7 +3,7 @@
  * The worker's room: one loop that fetches, runs and reports; a job per task; a guard that outlives the loop only to kill what it
  * left behind.
  *
- * Order of use: guard, rundir, term, prompt, job, recipe, sink, run, loop.
+ * Order of use: guard, rundir, term, prompt, job, pipe, recipe, sink, run, loop.
  */
 #ifndef WORKER_H
 #define WORKER_H
@@ -121,6 +121,31 @@ int job_pty(const struct job *j);                           /* its terminal's ma
  * output not yet read, poll says POLLIN: call it again after each job_read. */
 bool job_ended(struct job *j, int *status, struct job_usage *u);
 
+/* ---- pipe.c: one job for many tasks (--pipe) ----------------------------------------------------------------------------- */
+
+struct pipe;
+struct pipe *pipe_new(void);                                /* without a process; owned */
+void pipe_free(struct pipe *p);                             /* only while none lives */
+bool pipe_lives(const struct pipe *p);
+bool pipe_idle(const struct pipe *p);                       /* it lives and has no task */
+int pipe_start(struct pipe *p, const struct job_spec *s, struct err *e);     /* as job_start; in and pty of s do not count */
+/* Hands it a task, without waiting: its job, which lives until pipe_ended.  Until pipe_leave the caller alone calls what follows. */
+struct job *pipe_send(struct pipe *p, const struct json *task, const char *log_dir);
+enum { PIPE_FDS = JOB_FDS + 1 };
+/* As job_fds, its output only if it is to be read; lowers wake to when pipe_ended, or pipe_rest and pipe_end, are due. */
+int pipe_fds(const struct pipe *p, struct pollfd *fds, bool read, int64_t *wake);
+void pipe_read(struct pipe *p, const struct pollfd *fds, int n, void (*put)(void *arg, int which, const char *s, size_t n), void *arg);
+/* 1: the task's result has come, owned: an object with a right status; to be asked for once.  0: not yet.  -1 with err: what came is no
+ * result; the process is killed. */
+int pipe_result(struct pipe *p, const struct json *task, struct json_doc **result, struct err *e);
+/* As job_ended.  again: it has not read the task, which may be given to another process. */
+bool pipe_ended(struct pipe *p, int *status, bool *again);
+void pipe_leave(struct pipe *p);                            /* the task is done with */
+void pipe_rest(struct pipe *p);                             /* of one that is idle: takes note of its end */
+/* The loop ends: its stdin ends; after the grace it gets TERM, then KILL; each new urgency brings the next of them at once.  True when
+ * none lives. */
+bool pipe_end(struct pipe *p, int urgency, int64_t grace, int64_t now);
+
 /* ---- recipe.c: a command with its %(...), pure ----------------------------------------------------------------------- */
 
 struct recipe;
@@ -128,6 +153,7 @@ struct recipe;
  * col) on a bad template, and two lines in caret that show the place.  Owned. */
 struct recipe *recipe_new(char *const *argv, const char *text, const char *shell, struct err *e, struct buf *caret);
 void recipe_free(struct recipe *r);
+bool recipe_names(const struct recipe *r);                  /* it has %(...) in it */
 const char *recipe_shell_value(const struct recipe *r);     /* a value that a shell's -c among the words would run as text; NULL: none */
 struct json *recipe_required(const struct recipe *r, struct json_doc *d);   /* required_fields: a list of names */
 struct json *recipe_cmd(const struct recipe *r, struct json_doc *d);        /* the task's cmd: the words, or the text */
@@ -163,6 +189,7 @@ struct run_env {               /* what the runs of a loop share; outlives them *
 	char *const *environ;
 	const char *worker;        /* its id */
 	struct rundir_opts logs;   /* slot: not NULL when directories are kept of failed runs only */
+	struct pipe *const *pipe;  /* one a slot: whose process is the job of all tasks there; NULL: each has its own */
 	const char *chdir;         /* where jobs run; NULL: here */
 	const char **slot_env;     /* NAME=v0,v1,...: slot k's jobs get NAME=vk */
 	int slot_envs;
@@ -196,6 +223,7 @@ struct run_start {
 struct run *run_new(const struct run_env *env, struct json_doc *doc, const struct run_start *how, struct err *e);
 void run_free(struct run *r);                               /* only after run_step was true */
 bool run_step(struct run *r, int64_t now);                  /* moves what can move; true: over */
+enum { RUN_FDS = PIPE_FDS };
 int run_fds(const struct run *r, struct pollfd *fds, int64_t *wake);   /* as job_fds; lowers wake to when run_step is due */
 void run_read(struct run *r, const struct pollfd *fds, int n);
 int64_t run_beat(struct run *r, int64_t now);               /* sends a heartbeat when it is due; when the next is */
@@ -227,6 +255,7 @@ struct loop_opts {
 	bool allow_extra;          /* "*": args may have more than is required */
 	double heartbeat_timeout;  /* seconds; 0: three times the interval */
 	int pty;                   /* -1 by itself, 0 never, 1 always */
+	bool pipe;                 /* --pipe: a slot has one job for all its tasks */
 	bool stdin_job;            /* --stdin: our stdin is the job's */
 	bool plain;                /* no prefixes with -j */
 	bool fail_only;            /* failed runs only keep their directories */

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+# One process for many tasks (loop --pipe), and contrib/labtasker.py over it.
+. tests/lib.sh
+
+submit() { "$lt" submit "$@" >/dev/null 2>&1; }
+fields() { "$lt" task ls --no-pager --fmt jsonl "$@" >ls; }
+# example NAME: the example of that name in PROTOCOL.
+example() { sed -n "/^      # $1\$/,/^[^ ]/p" "$top/PROTOCOL" | sed '/^[^ ]/d; s/^      //' >"$1"; }
+# job: the process for the tests; its line of args names what it does.
+job() {
+	cat >job.sh <<'J'
+echo "up $$" >&2
+while read -r task; do
+	case $task in
+	*'"do":"exit"'*) echo last words; exit 7 ;;
+	*'"do":"hang"'*) echo hanging; while :; do sleep 0.05; done ;;
+	*'"do":"failed"'*) echo why >&2; echo '{"status":"failed"}' ;;
+	*'"do":"nan"'*) echo '{"status":"success","summary":{"loss":NaN}}' ;;
+	*'"do":"status"'*) echo '{"status":"done"}' ;;
+	*'"do":"other"'*) echo '{"status":"success","task_id":"11111111-1111-1111-1111-111111111111"}' ;;
+	*'"do":"twice"'*) printf '{"status":"success"}\n{"status":"success"}\n' ;;
+	*'"do":"leave"'*) printf ' {"status":"success"}'; exit 0 ;;
+	*'"do":"quiet"'*) exit 0 ;;
+	*'"do":"finish"'*)
+		dir=$(printf '%s\n' "$task" | sed 's/.*"log_dir":"\([^"]*\)".*/\1/')
+		LABTASKER_LOG_DIR=$dir "$LT" finish --status failed --summary '{"by": "finish"}' && echo '{"status":"success"}' ;;
+	*) echo "some text"; echo '{"status":"success","summary":{"by":"line"}}' ;;
+	esac
+done
+echo "end of stdin"
+J
+}
+LT=$lt
+export LT
+
+place many
+job
+for i in 1 2 3 4 5; do submit -- --n $i; done
+ok "--pipe" status 0 "$lt" loop --pipe --require n -- sh job.sh
+ok "all succeeded" same "$(count success)" 5
+ok "by one process" same "$(grep -c '^up' err)" 1
+ok "whose stdin ended" has 'end of stdin' out
+fields
+ok "the summary is the line's" has '"summary":{"by":"line"' ls
+ok "what else it wrote is shown" same "$(grep -c 'some text' out)" 5
+ok "and logged" has 'some text' "$(ls -d .labtasker/logs/run/*"$(sed -n '1s/.*"task_id":"\([^"]*\)".*/\1/p' ls)"*)/run.log"
+ok "the first run's log has its stderr" same "$(cat .labtasker/logs/run/*/run.log | grep -c '^up')" 1
+ok "status.json" has success "$(ls -d .labtasker/logs/run/* | head -n 1)/status.json"
+
+place broken
+job
+for what in exit failed nan status other; do submit --max-retries 1 -- --do $what; done
+submit -- --do well
+ok "what goes wrong" status 0 "$lt" loop --pipe --worker-max-retries 9 --require do -- sh job.sh
+ok "fails its task alone" same "$(count failed) $(count success)" "5 1"
+ok "and starts the process anew" same "$(grep -c '^up' err)" 5
+fields -s failed
+ok "its exit status is in the message" has 'ended without a result, exit code: 7' ls
+ok "its output is the traceback" has '"traceback":"[^"]*last words' ls
+ok "failed by its result" has '"message":"Job process said that the task failed","traceback":"[^"]*why' ls
+ok "no JSON" has '_LabtaskerBadResult[^}]*NaN' ls
+ok "another status" has 'neither ..success.. nor ..failed' ls
+ok "another task's id" has "is another task's" ls
+
+place steps
+job
+submit -- --do twice
+submit -- --do leave
+submit -- --do well
+submit --max-retries 1 -- --do quiet
+ok "results out of step, and an end after a result" status 0 "$lt" loop --pipe --require do -- sh job.sh
+ok "hurt no task" same "$(count success) $(count failed)" "3 1"
+ok "a second result is named" has "no task's result" err
+fields -s failed
+ok "an end without a result is a failure" has 'exit code: 0' ls
+
+place unread
+submit -- --n 1
+submit -- --n 2
+ok "a process for one task" status 0 "$lt" loop --pipe --require n -- sh -c 'read -r task; echo "{\"status\":\"success\"}"'
+ok "leaves the next to another" same "$(count success)" 2
+submit --max-retries 1 -- --n 3
+ok "one that reads nothing" status 0 "$lt" loop --pipe --require n -- sh -c 'exit 0'
+ok "fails it" same "$(count failed)" 1
+submit --max-retries 1 -- --n 4
+ok "none to start" status 0 "$lt" loop --pipe --require n -- ./none
+ok "fails it too" same "$(count failed)" 2
+
+place shape
+job
+submit -- --n 1 --more 2
+ok "--require is exact" status 0 "$lt" loop --pipe --require n -- sh job.sh
+ok "a task with more args is left" same "$(count pending)" 1
+ok "without it every task" status 0 "$lt" loop --pipe -- sh job.sh
+ok "is taken" same "$(count success)" 1
+ok "which is said" has 'takes every task' err
+ok "%(...) is refused" status 2 "$lt" loop --pipe -- sh job.sh '%(n)'
+ok "and where args are" has 'stdin' err
+ok "-c is refused" status 2 "$lt" loop --pipe -c 'sh job.sh'
+ok "--use-pty is refused" status 2 "$lt" loop --pipe --use-pty -- sh job.sh
+for i in 1 2 3 4 5 6; do submit -- --n $i; done
+cat >both.sh <<'J'
+: >slot$LABTASKER_SLOT
+while read -r task; do
+	until [ -f slot0 ] && [ -f slot1 ]; do sleep 0.05; done
+	echo '{"status":"success"}'
+done
+J
+ok "-j 2" status 0 "$lt" loop --pipe -j 2 --require n -- sh both.sh
+ok "a process each" same "$(count success) $(ls slot? | tr '\n' ' ')" "7 slot0 slot1 "
+submit --max-retries 1 -- --do finish
+ok "labtasker finish" status 0 "$lt" loop --pipe --require do -- sh job.sh
+fields -s failed
+ok "counts more than a result" has '"by":"finish"' ls
+
+place slow
+job
+submit --max-retries 1 -- --do hang
+submit -- --do well
+ok "--time-limit" status 0 "$lt" loop --pipe --time-limit 0.3 --require do -- sh job.sh
+fields -s failed
+ok "ends the process, whose task has failed" has TimeLimit ls
+ok "not the next" same "$(count success)" 1
+ok "a process that stays after its stdin has ended" status 0 "$lt" loop --pipe --grace 0.2 -- sh -c 'exit 0'
+submit -- --do well
+ok "is ended after the grace" status 0 "$lt" loop --pipe --grace 0.2 --require do -- sh -c 'read -r t; echo "{\"status\":\"success\"}"; while :; do sleep 0.05; done'
+
+place stopped
+job
+submit -- --do hang
+"$lt" loop --pipe --require do -- sh job.sh >out 2>err </dev/null &
+loop=$!
+await has hanging out
+pid=$(sed -n 's/^up //p' err)
+kill -TERM $loop
+wait $loop
+ok "TERM: 143" same $? 143
+ok "its process is gone" gone "$pid"
+fields
+ok "the task is handed back" has '"status":"pending"' ls
+ok "uncharged" has '"retries":0' ls
+"$lt" loop --pipe --require do -- sh job.sh >out 2>err </dev/null &
+loop=$!
+await has hanging out
+pid=$(sed -n 's/^up //p' err)
+kill -KILL $loop
+wait $loop 2>/dev/null
+ok "a killed loop leaves no process" await gone "$pid"
+
+place idle
+job
+submit -- --do well
+"$lt" loop --pipe --wait --require do -- sh job.sh >out 2>err </dev/null &
+loop=$!
+await has text out
+submit -- --do well
+ok "--wait" await sh -c '[ "$(grep -c text out)" = 2 ]'
+ok "keeps the process" same "$(grep -c '^up' err)" 1
+kill -TERM $loop
+wait $loop
+ok "TERM ends an idle one: 143" same $? 143
+
+place examples
+submit -- --n 12
+example job.sh
+ok "PROTOCOL's example in sh" status 0 "$lt" loop --pipe --require n -- sh job.sh
+fields
+ok "works" has '"square":144' ls
