@@ -19,7 +19,7 @@ finish() {
 	t=0
 	while [ -n "$(find "$base" -name owner 2>/dev/null)" ] && [ $t -lt 30 ]; do sleep 0.1; t=$((t + 1)); done
 	cd / && chmod -R u+rwx "$base" && rm -rf "$base"
-	echo "$name: $passed passed, $failed failed"
+	echo "$name: $passed passed, $failed failed${skipped:+; SKIPPED: $skipped}"
 	[ "$failed" -eq 0 ]
 }
 trap finish EXIT

@@ -166,3 +166,168 @@ example job.sh
 ok "PROTOCOL's example in sh" status 0 "$lt" loop --pipe --require n -- sh job.sh
 fields
 ok "works" has '"square":144' ls
+
+if ! command -v python3 >/dev/null || ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 4))'; then
+	skipped="no python3 of 3.4 or later: contrib/labtasker.py and PROTOCOL's example in Python were not run"
+	exit
+fi
+PYTHONPATH=$top/contrib PYTHONDONTWRITEBYTECODE=1 LABTASKER_BIN=$lt
+export PYTHONPATH PYTHONDONTWRITEBYTECODE LABTASKER_BIN
+
+submit -- --n 5
+example job.py
+ok "PROTOCOL's example in Python" status 0 "$lt" loop --pipe --require n -- python3 job.py
+fields -s success
+ok "works" has '"square":25' ls
+
+place python
+cat >job.py <<'P'
+import labtasker
+print("started")
+@labtasker.loop(
+    required_fields=["prompt"],
+    extra_filter={"metadata.tags": {"$in": ["experimental", "diffusion"]}}
+)
+def main():
+    print("prompt", labtasker.task_info().args["prompt"])
+if __name__ == "__main__":
+    main()
+    print("what follows")
+P
+submit --metadata '{"tags": ["diffusion"]}' -- --prompt "an astronaut riding a horse"
+submit --metadata '{"tags": ["experimental"]}' -- --prompt "{'a': 1}"
+submit --metadata '{"tags": ["other"]}' -- --prompt "no"
+submit --metadata '{"tags": ["diffusion"]}' -- --prompt "no" --guidance_scale 7.5
+ok "@labtasker.loop" status 0 python3 job.py
+ok "takes what it asks for, no more, no less" same "$(count success) $(count pending)" "2 2"
+ok "with task_info()" has 'prompt an astronaut riding a horse' err
+ok "prints as it likes" has "^prompt {'a': 1}" err
+ok "starts once for all tasks" same "$(grep -c started err)" 1
+ok "and goes on after the last" has 'what follows' err
+ok "its output is in run.log" has 'astronaut' "$(grep -l astronaut .labtasker/logs/run/*/run.log)"
+
+place required
+cat >job.py <<'P'
+import os, sys, enum, pathlib, subprocess
+import labtasker
+from labtasker import Required
+class Mode(enum.Enum):
+    FAST = "fast"
+class Net(object):
+    def __init__(self, v):
+        self.depth = v["depth"]
+@labtasker.loop(required_fields=["do"])
+def main(steps: int = Required(), lr: float = Required(alias="opt.lr"), name: str = Required(), flag: bool = Required(),
+         mode: Mode = Required(), dir: pathlib.Path = Required(), net=Required(resolver=Net), raw=Required(), other=5):
+    do = labtasker.task_info().args["do"]
+    print([steps, lr, name, flag, mode.name, dir, net.depth, raw, other], file=sys.stderr)
+    if do == "raise":
+        raise ValueError("no luck")
+    if do == "finish":
+        labtasker.finish("success", {"loss": 0.5, "id": labtasker.current_task_id()})
+        raise ValueError("too late")
+    if do == "exit":
+        sys.exit(0)
+    if do == "die":
+        os._exit(3)
+    if do == "nan":
+        labtasker.finish("success", {"loss": float("nan")})
+    if do == "child":
+        subprocess.check_call("cat; echo from a child", shell=True)
+if __name__ == "__main__":
+    main()
+P
+args() { submit --max-retries 1 --task-name "$1" -- --do "$1" --opt.lr 1 --name 7 --flag true --mode fast --dir /tmp --net.depth 3 --raw '[1]' "--steps=$2"; }
+for do in well raise finish exit die nan child; do args $do '"12"'; done
+args wrong 1.5
+LABTASKER_LOOP_OPTIONS="--worker-max-retries 99" ok "Required()" status 0 python3 job.py
+ok "converts and resolves" has "\[12, 1.0, '7', True, 'FAST', PosixPath('/tmp'), 3, \[1\], 5\]" err
+ok "a program that the function starts" has 'from a child' err
+fields -s success
+ok "what succeeded" same "$(sed 's/.*"task_name":"\([a-z]*\)".*/\1/' ls | sort | tr '\n' ' ')" "child finish well "
+ok "finish() notes a summary" has '"loss":0.5' ls
+fields -s failed
+ok "what failed" same "$(sed 's/.*"task_name":"\([a-z]*\)".*/\1/' ls | sort | tr '\n' ' ')" "die exit nan raise wrong "
+ok "an exception" has '"type":"ValueError","message":"no luck","traceback":"[^}]*in main' ls
+grep 'no luck' ls >one
+ok "not our own lines" hasnt 'contrib/labtasker.py' one
+ok "an end" has 'exit code: 3' ls
+ok "a value that cannot be converted" has 'steps is 1.5: it cannot be made int' ls
+ok "NaN in a summary" has 'cannot be written as JSON' ls
+
+place submit
+cat >submit.py <<'P'
+import labtasker
+print(labtasker.submit_task(args={"n": {"a": "it's"}}, metadata={"tags": ["x"]}, task_name="first", max_retries=7, priority=20, cmd=["a", "b c"]).task_id)
+P
+ok "submit_task()" status 0 python3 submit.py
+fields
+ok "its id" has "$(cat out)" ls
+ok "its args" has "\"args\":{\"n\":{\"a\":\"it's\"}}" ls
+ok "and the rest" has '"task_name":"first".*"max_retries":7.*"priority":20.*"tags"' ls
+cat >again.py <<'P'
+import labtasker
+@labtasker.loop(extra_filter="metadata.tags == 'x'", pass_args_dict=True, create_worker_kwargs={"worker_name": "w", "max_retries": 2})
+def main(args, suffix):
+    print("got", args["n"], suffix)
+    if args["n"] == {"a": "it's"}:
+        labtasker.submit_task(args={"n": 2}, metadata={"tags": ["x"]})
+main("end")
+P
+ok "pass_args_dict, a filter in Python" status 0 python3 again.py
+ok "from one task to the next" has 'got 2 end' err
+cat >plain.py <<'P'
+import labtasker
+assert labtasker.is_enabled()
+labtasker.finish("success", {"n": labtasker.task_info().args["n"]})
+P
+submit -- --n 3
+ok "under a plain loop" status 0 "$lt" loop --require n -- python3 plain.py
+fields -s success
+ok "task_info() and finish() work too" has '"summary":{"n":3}' ls
+ok "outside of one" status 1 python3 plain.py
+
+place programs
+cat >two.py <<'P'
+import labtasker
+@labtasker.loop(required_fields=["n"])
+def one():
+    print("one", labtasker.task_info().task_id)
+@labtasker.loop(required_fields=["m"])
+def two():
+    pass
+one()
+try:
+    two()
+except labtasker.LabtaskerRuntimeError as e:
+    print("refused", e)
+P
+submit -- --n 1
+ok "two loops in a program" status 0 python3 two.py
+ok "are one too many" has 'refused.*one labtasker.loop' err
+submit -- --n 2
+sed -i.bak 's/^two()/pass/' two.py
+ok "python -m, with options" status 0 python3 -u -W ignore -m two
+ok "runs the module again" has "^one" err
+echo 'import labtasker
+labtasker.loop()(lambda: None)()' >stdin.py
+python3 - <stdin.py >out 2>err
+ok "a program on stdin is refused" has 'put it into a file' err
+cat >hang.py <<'P'
+import labtasker, time
+@labtasker.loop(required_fields=["h"])
+def main():
+    print("hanging")
+    while True:
+        time.sleep(0.05)
+main()
+P
+submit -- --h 1
+python3 hang.py >out 2>err </dev/null &
+loop=$!
+await has hanging err
+kill -TERM $loop
+wait $loop
+ok "TERM: 143" same $? 143
+fields -s pending
+ok "the task is handed back" has '"h":1' ls
