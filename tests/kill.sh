@@ -45,7 +45,7 @@ submitter() {
 }
 "$lt" submit --max-retries 1000 -- --n first >>acked || exit 2
 submitter &
-k=0
+k=0 servers=0 busy=0
 rand=$SEED
 while [ "$k" -lt "$KILLS" ]; do
 	for w in $(seq $WORKERS); do
@@ -56,10 +56,11 @@ while [ "$k" -lt "$KILLS" ]; do
 	victim=$((rand / 65536 % (WORKERS + 1)))
 	if [ "$victim" -eq 0 ]; then
 		pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' .labtasker/owner 2>/dev/null)
-		[ -n "$pid" ] && kill -9 "$pid" 2>/dev/null
+		[ -n "$pid" ] && kill -9 "$pid" 2>/dev/null && servers=$((servers + 1))
 	else
 		pid=$(cat workers/$victim)
 		jobs=$(grep -lx "$pid" jobs/* 2>/dev/null | sed 's,.*/,,')
+		[ -n "$jobs" ] && busy=$((busy + 1))
 		kill -9 "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 		for j in $jobs; do
@@ -94,7 +95,7 @@ lost=$(comm -23 acked.sorted there | wc -l)
 unfinished=$(comm -23 acked.sorted good | wc -l)
 doubles=$(grep -c '^double' trouble)
 orphans=$(grep -c '^orphan' trouble)
-echo "kill: $KILLS kills, $(wc -l <acked) acknowledged tasks: $lost lost, $unfinished not ended in success, $doubles with two live owners, $orphans orphans"
+echo "kill: $KILLS kills ($servers of the server, $busy of a worker with a job), $(wc -l <acked) acknowledged tasks: $lost lost, $unfinished not ended in success, $doubles with two live owners, $orphans orphans"
 pid=$(sed 's/.*"pid": *\([0-9]*\).*/\1/' .labtasker/owner 2>/dev/null)
 [ -n "$pid" ] && kill "$pid"
 bad=$((lost + unfinished + doubles + orphans))
