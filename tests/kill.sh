@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Kills at random, under load: kill -9 of the server and of workers, KILLS times (200).  Then: every acknowledged task is there and
 # has ended, no task ever had two live jobs, and no job outlived its worker by more than 2 s.
-#   sh tests/kill.sh [LABTASKER]     KILLS=200 TASKS=400 SEED=1
+#   sh tests/kill.sh [LABTASKER]     KILLS=200 TASKS=300 SEED=1
 lt=${1:-./labtasker}
 lt=$(cd "$(dirname "$lt")" && pwd)/$(basename "$lt")
-KILLS=${KILLS:-200} TASKS=${TASKS:-400} SEED=${SEED:-1} WORKERS=4
+KILLS=${KILLS:-200} TASKS=${TASKS:-300} SEED=${SEED:-1} WORKERS=4
 dir=$(mktemp -d) || exit 2
 cd "$dir" || exit 2
 unset LABTASKER_ROOT LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD LABTASKER_PASSWORD_FILE LABTASKER_WORKER_ID
@@ -25,7 +25,7 @@ if ! mkdir "live/$id" 2>/dev/null; then
 fi
 echo $$ >"live/$id/pid"
 echo "$PPID" >"jobs/$$"
-sleep "0.$(($$ % 3))"
+sleep "0.$(($$ % 5))"
 rm -rf "live/$id"
 rm -f "jobs/$$"
 J
@@ -37,9 +37,10 @@ worker() {
 }
 submitter() {
 	i=0
-	while [ "$i" -lt "$TASKS" ]; do
+	while [ ! -f killed ] || [ "$i" -lt "$TASKS" ]; do   # there is always something to do
 		id=$("$lt" submit --max-retries 1000 -- --n "$i" 2>>err.submit) && echo "$id" >>acked
 		i=$((i + 1))
+		[ -f killed ] || sleep 0.05
 	done
 	: >submitted
 }
@@ -75,6 +76,7 @@ while [ "$k" -lt "$KILLS" ]; do
 	fi
 	k=$((k + 1))
 done
+: >killed
 t=0
 while [ ! -f submitted ] && [ "$t" -lt 600 ]; do sleep 0.2; t=$((t + 1)); done
 

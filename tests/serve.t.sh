@@ -29,7 +29,7 @@ mv log old
 kill -HUP $pid
 ok 'HUP opens it anew' await test -f log
 ok 'a task' status 0 "$lt" task submit -- --a 1
-ok 'the new one is used' has 'POST /api/v1/queues/me/tasks 201' log
+ok 'the new one is used' await grep -q 'POST /api/v1/queues/me/tasks 201' log
 ok 'TERM' ended -TERM 0
 ok 'no password in it' hasnt c2VjcmV0 log
 ok 'no password in it' hasnt c2VjcmV0 old
