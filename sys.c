@@ -458,6 +458,18 @@ exec_path(char *const *argv, char *const *envp, char **shargv)
 	errno = why ? why : ENOENT;
 }
 
+/* Nothing to read, or a place to write to.  Where /dev is not mounted a pipe without a writer is as empty. */
+static int
+open_null(int flags)
+{
+	int fd = open("/dev/null", flags), p[2];
+
+	if (fd >= 0 || flags != O_RDONLY || pipe(p) < 0)
+		return fd;
+	close(p[1]);
+	return p[0];
+}
+
 /* What the child does before exec.  It shares our memory: nothing may be changed but its own variables. */
 static int
 spawn_child(const struct sys_spawn *s, char **shargv)
@@ -485,7 +497,7 @@ spawn_child(const struct sys_spawn *s, char **shargv)
 #endif
 	}
 	for (int i = 0; i < 3; i++) {
-		fd[i] = s->tty ? (s->fd[i] < 0 ? tty : s->fd[i]) : s->fd[i] < 0 ? open("/dev/null", i ? O_WRONLY : O_RDONLY) : s->fd[i];
+		fd[i] = s->tty ? (s->fd[i] < 0 ? tty : s->fd[i]) : s->fd[i] < 0 ? open_null(i ? O_WRONLY : O_RDONLY) : s->fd[i];
 		if (fd[i] >= 0 && fd[i] < 3 && fd[i] != i)
 			fd[i] = fcntl(fd[i], F_DUPFD, 3);   /* out of the way of the dup2s below */
 		if (fd[i] < 0)

@@ -100,7 +100,8 @@ cat >clock.c <<'C'
 #include <sys/time.h>
 int gettimeofday(struct timeval *restrict tv, void *restrict tz) { (void)tz; tv->tv_sec = 3; tv->tv_usec = 7; return 0; }
 C
-if ${CC:-cc} -shared -fPIC -o clock.so clock.c 2>/dev/null && LD_PRELOAD=$PWD/clock.so "$lt" --version >/dev/null 2>&1; then
+if ${CC:-cc} -shared -fPIC -o clock.so clock.c 2>/dev/null && LD_PRELOAD=$PWD/clock.so "$lt" --version >/dev/null 2>&1 &&
+    LD_PRELOAD=$PWD/clock.so echo x 2>/dev/null | grep -q x && LD_PRELOAD=$PWD/clock.so sh -c : 2>/dev/null; then
 	ok "the clock at 1970" sh -c 'LD_PRELOAD=$PWD/clock.so "$0" submit -- --n 1 >id 2>err' "$lt"
 	ok "the loop then" sh -c 'LD_PRELOAD=$PWD/clock.so "$0" loop -- echo "got %(n)" >out 2>err </dev/null' "$lt"
 	ok "its job" has 'got 1' out
