@@ -264,7 +264,7 @@ disk_new(void)
 	for (int i = 0; i < FILES; i++)
 		buf_free(&disk.file[i].data);
 	memset(&disk, 0, sizeof disk);
-	disk.room = (size_t)1 << 40;
+	disk.room = SIZE_MAX / 2;
 	disk.wall = 1700000000000000;
 	disk.mono = 5000000;
 	disk.seed = 7;
