@@ -318,6 +318,14 @@ find_done(const struct load *l, struct item *item, size_t n)
 	return rc < 0 ? -1 : 0;
 }
 
+static bool
+has_ended(const struct json *task)
+{
+	const char *status = text(task, "status");
+
+	return !strcmp(status, "success") || !strcmp(status, "failed") || !strcmp(status, "cancelled");
+}
+
 /* The update that takes the submitted task a step further: NULL when there is nothing to do.  An ended task must have run before, so
  * that takes two. */
 static struct json *
@@ -325,7 +333,7 @@ make_update(struct json_doc *d, const struct item *t, bool first)
 {
 	const char *status = text(t->d->root, "status");
 	const struct json *summary = json_gets(t->d->root, "summary"), *retries = json_gets(t->d->root, "retries");
-	bool ended = strcmp(status, "pending") != 0 && strcmp(status, "running") != 0, tried = retries && json_num(retries) > 0;
+	bool ended = has_ended(t->d->root), tried = retries && json_num(retries) > 0;
 	struct json *u;
 
 	if (!*t->id || t->done || (first ? !(ended || tried || (summary && summary->len)) : !ended))

@@ -285,7 +285,8 @@ cmd_loop(struct context *x, struct args *a)
 		.wait = !v[WAIT].given ? 0 : v[WAIT].real < 0 ? forever : v[WAIT].real, .max_tasks = v[ONCE].num ? 1 : v[MAX_TASKS].num,
 		.max_failures = v[MAX_FAILURES].num, .min_left = v[MIN_LEFT].given ? v[MIN_LEFT].real : v[GRACE].real, .slots = (int)v[SLOTS].num,
 		.fail_only = v[LOG].num == 2,
-		.env = {.conf = x->conf, .logs = {.dir = v[LOG_DIR].text, .raw = v[LOG].num == 1}, .chdir = v[CHDIR].text, .slot_env = v[SLOT_ENV].list, .slot_envs = v[SLOT_ENV].nlist,
+		.env = {.conf = x->conf, .logs = {.dir = v[LOG_DIR].text, .raw = v[LOG].num == 1}, .chdir = v[CHDIR].text,
+		    .slot_env = v[SLOT_ENV].list, .slot_envs = v[SLOT_ENV].nlist,
 		    .grace = (int64_t)(v[GRACE].real * 1e6), .time_limit = (int64_t)(v[LIMIT].real * 1e6),
 		    .on_failure = (enum fail_rule)v[FAILURE].num, .requeue_exit = l.requeue, .fail_exit = l.fail, .keep_lost = v[KEEP].num,
 		    .verbose = v[VERBOSE].num}

@@ -52,6 +52,9 @@ ok "the whole file again" status 0 "$lt" queue load ../from/dump
 ok "completes it" same "$(kept dump)" "$(kept ../from/dump)"
 echo '{"x": 1}' >no
 ok "no dump" status 2 "$lt" queue load no
+(sed 1q ../from/dump; echo '{"args":{"hand":"made"}}') >made
+ok "a task without a status" status 0 "$lt" queue load made
+ok "is pending" same "$("$lt" task ls -q --no-pager -s pending -f '{"args.hand":"made"}' | wc -l | tr -d ' ')" 1
 ok "no JSON" sh -c 'echo hello | "$0" queue load 2>err; [ $? -eq 2 ] && grep -q "standard input:1:" err' "$lt"
 ok "nothing" sh -c '"$0" queue load </dev/null 2>err; [ $? -eq 2 ]' "$lt"
 ok "a file that is not there" status 2 "$lt" queue load none

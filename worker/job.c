@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One running job: a process group and the two pipes, or the terminal, that it writes to.  The job is its leader: when that has ended, the rest of the
- * group is killed, and of its output what is in the pipes by then is read, but no process that left the group and still holds
- * them is waited for.  The group is struck off the guard's list before its number can be given to another.
+ * One running job: a process group and the two pipes, or the terminal, that it writes to.  The job is its leader: when that has
+ * ended, the rest of the group is killed, and of its output what is in the pipes by then is read, but no process that left the group
+ * and still holds them is waited for.  The group is struck off the guard's list before its number can be given to another.
  */
 #include "worker.h"
 
