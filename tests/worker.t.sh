@@ -127,6 +127,24 @@ ok "with the reason" has labtasker_error ls
 "$lt" loop --heartbeat-timeout 1 -- sh -c 'sleep 3; echo done' x '%(i)' >out 2>err </dev/null
 ok "heartbeats keep a lease" same "$(count success)" 1
 
+place frozen
+"$lt" submit --max-retries 3 -- --i 1 >/dev/null 2>&1
+"$lt" loop --heartbeat-timeout 1 -- sh -c 'echo $$ >pid; echo up; sleep 1000' x '%(i)' >out 2>err </dev/null &
+loop=$!
+await has up out
+kill -STOP -"$(cat pid)"
+kill -STOP $loop
+ok "a node that stands still loses its task" await lapsed
+"$lt" loop -- sh -c 'echo second' x '%(i)' >out2 2>err2 </dev/null
+ok "which another runs" same "$(count success)" 1
+kill -CONT $loop
+wait $loop
+ok "back again, the late job is stopped" gone "$(cat pid)"
+ok "and said to be no longer ours" has 'nothing is reported' err
+"$lt" task ls --no-pager --fmt jsonl >ls
+ok "the newer run stands" has '"status": *"success"' ls
+ok "charged once" has '"retries": *1,' ls
+
 place grandchild
 "$lt" submit -- --i 1 >/dev/null 2>&1
 ok "a grandchild that keeps the output does not hold the task" status 0 "$lt" loop -- sh -c 'sleep 1000 & echo quick' x '%(i)'
