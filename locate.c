@@ -158,7 +158,9 @@ holds_lock(const struct conf *conf, int64_t pid)
 	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 	char *path = in_root(conf, "lock");
 	int fd = open(path, O_RDONLY | O_NOCTTY);
-	bool held = fd >= 0 && !fcntl(fd, F_GETLK, &lock) && lock.l_type == F_WRLCK && lock.l_pid == (pid_t)pid;
+	/* a process that we cannot see (of another PID namespace) has the number 0 */
+	bool held = fd >= 0 && !fcntl(fd, F_GETLK, &lock) && lock.l_type == F_WRLCK &&
+	    (!lock.l_pid || (lock.l_pid == (pid_t)pid && sys_alive((pid_t)pid)));
 
 	if (fd >= 0)
 		close(fd);
@@ -184,7 +186,7 @@ judge(const struct locate *l, const struct json_doc *d, struct err *e)
 	if (!url || !host || json_int(json_gets(d->root, "pid"), &pid) < 0)
 		return 0;
 	if (!strcmp(host, sys_host()))
-		return sys_alive((pid_t)pid) && holds_lock(l->conf, pid);
+		return holds_lock(l->conf, pid);
 	if (!loopback(url))
 		return 1;
 	return err_set(e, EXIT_REFUSED, "%s: its server runs on %s and listens only there: run `labtasker serve --advertise URL` on %s, "

@@ -185,6 +185,14 @@ ok "a job that says itself how it went" status 0 "$lt" loop -- sh -c 'cd "$LABTA
 "$lt" task ls --no-pager --fmt jsonl >ls
 ok "is believed" has '"why": *42' ls
 
+if unshare --pid --fork --mount-proc true 2>/dev/null; then
+	place one
+	for i in 1 2 3 4 5 6; do "$lt" submit -- --i $i >/dev/null 2>&1; done
+	ok "as PID 1" status 0 unshare --pid --fork --mount-proc "$lt" loop -- sh -c 'sleep 100 & sleep 100 & grep -l "^State:.Z" /proc/[0-9]*/status | wc -l' x '%(i)'
+	ok "no zombie is left by jobs before" same "$(sort -u out)" 0
+	ok "every task ended well" same "$(count success)" 6
+fi
+
 place pty
 "$lt" submit -- --i 1 >/dev/null 2>&1
 printf 'x%.0s' 1 2 3 >/dev/null

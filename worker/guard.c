@@ -175,6 +175,34 @@ guard_check(struct guard *g, struct err *e)
 	return start(g, e);
 }
 
+#ifdef WNOWAIT
+static bool
+holds(const struct guard *g, pid_t pid)
+{
+	for (size_t i = 0; i < g->held.n; i++)
+		if (g->held.p[i] == pid)
+			return true;
+	return pid == g->pid;
+}
+#endif
+
+void
+guard_orphans(const struct guard *g)
+{
+#ifdef WNOWAIT
+	siginfo_t info;
+
+	for (;;) {
+		memset(&info, 0, sizeof info);
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid || holds(g, info.si_pid))
+			return;
+		waitpid(info.si_pid, NULL, WNOHANG);
+	}
+#else
+	(void)g;
+#endif
+}
+
 /* What is held against the contract dies here, so the guard has nothing left to do and need not be waited for. */
 void
 guard_stop(struct guard *g)

@@ -1147,6 +1147,8 @@ keep_guard(struct loop *l)
 	static bool said;
 	struct err e = {0};
 
+	if (getpid() == 1)
+		guard_orphans(l->env.guard);
 	if (guard_check(l->env.guard, &e) >= 0 || said)
 		return;
 	warn("loop: %s: until another can be started, kill -9 of the loop would leave its job alive", e.msg);

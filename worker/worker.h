@@ -23,6 +23,7 @@ int guard_fd(const struct guard *g);                        /* for sys_spawn's n
 void guard_hold(struct guard *g, pid_t pgid);               /* our own note of what the child said, for guard_check */
 void guard_strike(struct guard *g, pid_t pgid);
 int guard_check(struct guard *g, struct err *e);            /* starts it anew, with the groups still held, if it has died */
+void guard_orphans(const struct guard *g);                  /* as PID 1: reaps what others have left to us, up to one of our own */
 void guard_stop(struct guard *g);                           /* a clean end: nothing is held any more */
 
 /* ---- rundir.c: the run directory and its files (SPEC 4, 5) ------------------------------------------------------- */
