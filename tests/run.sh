@@ -63,6 +63,10 @@ for f in tests/*.c; do
 		count "$t" 1
 		continue
 	fi
+	if [ -n "$RUN" ] && [ "$t" = guard ]; then
+		echo "guard: left out: an emulator's vfork shares no memory, and its signals come late"
+		continue
+	fi
 	$RUN "$BIN/$t" ${corpora:+"$corpora"} >"$BIN/out" 2>&1 </dev/null
 	count "$t" $?
 done
