@@ -145,7 +145,8 @@ is_word(uint32_t c)
 static void
 add_range(struct set *s, uint32_t from, uint32_t to)
 {
-	s->range = xrealloc(s->range, (s->n + 1) * sizeof *s->range);
+	if (!(s->n & (s->n - 1)))   /* full: the room is a power of two */
+		s->range = xrealloc(s->range, (s->n ? 2 * s->n : 1) * sizeof *s->range);
 	s->range[s->n++] = (struct range){from, to};
 }
 
