@@ -318,9 +318,10 @@ move(struct str *s, const char *from, const char *to)
 static void
 set_aside(struct conn *c)
 {
-	const char *from = c->in.p + c->used - c->back;
-
 	if (c->back) {
+		const char *from = c->in.p + c->used - c->back;
+
+
 		buf_clear(&c->head);
 		buf_add(&c->head, from, c->back);
 		move(&c->http.method, from, c->head.p);

@@ -92,7 +92,8 @@ check_good(const char *text, size_t n, const char *want)
 	struct json_doc *d;
 	struct buf b = {0};
 
-	memcpy(copy, text, n);
+	if (n)
+		memcpy(copy, text, n);
 	d = toml_parse(copy, n, &e);
 	free(copy);
 	if (d)
