@@ -30,6 +30,16 @@ static int fake_poll(struct pollfd *fds, nfds_t n, int ms);
 #undef sys_mono
 #undef poll
 
+static struct client *live;      /* whose silence may be skipped */
+
+/* The client of before is closed by now: nobody may look at it. */
+static struct client *
+open_client(const struct client_opts *o, bool auth, struct err *e)
+{
+	live = NULL;
+	return client_open(o, auth, e);
+}
+
 /* ---- the script ---- */
 
 enum act {
@@ -52,7 +62,6 @@ struct step {
 enum { STEPS = 24 };
 
 static int64_t jumped;           /* how far our clock is ahead, microseconds */
-static struct client *live;      /* whose silence may be skipped */
 static int notes = -1;           /* the pipe from the server */
 static struct buf noted;         /* its lines */
 static int hung;                 /* the try of the first call under way that the server lets hang; 0: none */
@@ -541,7 +550,7 @@ run_scenario(const struct scenario *s)
 
 	memcpy(script + 1, s->step, sizeof s->step);
 	pid = play(fd, s->ours, script);
-	live = client_open(&opts, true, &e);
+	live = open_client(&opts, true, &e);
 	expect(live && !e.code, "%s: open: %s", s->name, e.msg);
 	if (live) {
 		int rc = client_run(live, k);
@@ -588,7 +597,7 @@ open_stage(struct stage *st, bool ours, const struct step *script)
 	st->fd = listen_tcp(&st->port);
 	st->conf = conf_for(st->port);
 	st->pid = play(st->fd, ours, script);
-	live = st->c = client_open(&opts, true, &e);
+	live = st->c = open_client(&opts, true, &e);
 	expect(st->c != NULL, "open: %s", e.msg);
 	if (!st->c)
 		exit(test_done("client"));
@@ -826,23 +835,23 @@ open_fails(void)
 	struct err e = {0};
 	pid_t pid = play(fd, false, wrong);
 
-	expect(!client_open(&opts, true, &e) && e.code == EXIT_REFUSED && strstr(e.msg, "queue q: Invalid credentials"), "401: %d %s", e.code, e.msg);
+	expect(!open_client(&opts, true, &e) && e.code == EXIT_REFUSED && strstr(e.msg, "queue q: Invalid credentials"), "401: %d %s", e.code, e.msg);
 	end_server(pid);
 	close(fd);
 	e = (struct err){0};
-	expect(!client_open(&opts, true, &e) && e.code == EXIT_REFUSED && strstr(e.msg, "does a server run there?"), "nobody: %s", e.msg);
+	expect(!open_client(&opts, true, &e) && e.code == EXIT_REFUSED && strstr(e.msg, "does a server run there?"), "nobody: %s", e.msg);
 	free(conf.password);
 	conf.password = NULL;
 	e = (struct err){0};
-	expect(!client_open(&opts, true, &e) && e.code == EXIT_USAGE && strstr(e.msg, "LABTASKER_PASSWORD"), "no password: %d %s", e.code, e.msg);
+	expect(!open_client(&opts, true, &e) && e.code == EXIT_USAGE && strstr(e.msg, "LABTASKER_PASSWORD"), "no password: %d %s", e.code, e.msg);
 	free(conf.url);
 	conf.url = xstrdup("https://127.0.0.1:1/");
 	e = (struct err){0};
-	expect(!client_open(&opts, false, &e) && e.code, "https: %s", e.msg);
+	expect(!open_client(&opts, false, &e) && e.code, "https: %s", e.msg);
 	free(conf.url);
 	conf.url = xstrdup("gopher:nothing");
 	e = (struct err){0};
-	expect(!client_open(&opts, false, &e) && e.code == EXIT_USAGE, "scheme: %d %s", e.code, e.msg);
+	expect(!open_client(&opts, false, &e) && e.code == EXIT_USAGE, "scheme: %d %s", e.code, e.msg);
 	end_conf(&conf);
 	free(notes_text());
 	free(said());
@@ -960,7 +969,7 @@ open_local(struct conf *conf, bool create, bool auth, struct err *e)
 	struct client_opts o = {.conf = conf, .create = create, .start = start};
 
 	*e = (struct err){0};
-	return client_open(&o, auth, e);
+	return open_client(&o, auth, e);
 }
 
 static void
