@@ -163,12 +163,6 @@ calm(struct client *c, int64_t now)
 
 /* ---- answers ---- */
 
-static bool
-text_is(const struct json *v, const char *s)
-{
-	return v && v->type == JSON_STR && str_is((struct str){v->s, v->len}, s);
-}
-
 /* What the server wants its users to know (SPEC 1), from the level that was asked for. */
 static void
 notify(const struct client *c, const struct json *answer)
@@ -182,11 +176,11 @@ notify(const struct client *c, const struct json *answer)
 		const struct json *level = json_gets(v, "level"), *text = json_gets(v, "details");
 		int l = 0;
 
-		while (l < 3 && !text_is(level, levels[l]))
+		while (l < 3 && !json_is(level, levels[l]))
 			l++;
 		if (!text || text->type != JSON_STR || (l == 3 ? 0 : l) < c->opts.conf->notify)
 			continue;
-		if (!text_is(json_gets(v, "type"), "info")) {
+		if (!json_is(json_gets(v, "type"), "info")) {
 			warn("%s says: %s", client_url(c), text->s);
 			continue;
 		}

@@ -862,6 +862,12 @@ json_copy(struct json_doc *d, const struct json *from)
 
 /* ---- reading ---- */
 
+bool
+json_is(const struct json *v, const char *s)
+{
+	return v && v->type == JSON_STR && str_is((struct str){v->s, v->len}, s);
+}
+
 int
 json_int(const struct json *v, int64_t *out)
 {

@@ -420,12 +420,6 @@ const struct opt health_opts[] = {
 	[H_END] = {0}
 };
 
-static bool
-text_is(const struct json *v, const char *text)
-{
-	return v && v->type == JSON_STR && str_is((struct str){v->s, v->len}, text);
-}
-
 /* client_open has asked for the server's health already: it is said once more, of this moment. */
 int
 cmd_health(struct context *x, struct args *a)
@@ -442,7 +436,7 @@ cmd_health(struct context *x, struct args *a)
 	k = call_new(API_HEALTH_FULL);
 	if (!ask_run(x, c, k, NULL) && k->doc) {
 		root = k->doc->root;
-		rc = text_is(json_gets(root, "status"), "healthy") ? 0 : EXIT_DOWN;
+		rc = json_is(json_gets(root, "status"), "healthy") ? 0 : EXIT_DOWN;
 		why = json_gets(root, "database");
 		if (a->val[H_JSON].num)
 			json_print(&b, root, 0);

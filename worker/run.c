@@ -92,12 +92,6 @@ struct run {
 
 /* ---- small things ---- */
 
-static bool
-text_is(const struct json *v, const char *s)
-{
-	return v && v->type == JSON_STR && str_is((struct str){v->s, v->len}, s);
-}
-
 static int64_t
 int_of(const struct json *task, const char *name, int64_t otherwise)
 {
@@ -250,8 +244,8 @@ still_ours(const struct run *r, const struct call *k)
 {
 	const struct json *task = k->doc ? k->doc->root : NULL;
 
-	return k->status == 200 && text_is(json_gets(task, "status"), "running") &&
-	    text_is(json_gets(task, "worker_id"), r->env->worker);
+	return k->status == 200 && json_is(json_gets(task, "status"), "running") &&
+	    json_is(json_gets(task, "worker_id"), r->env->worker);
 }
 
 /* A call that ended without a proper answer.  Was it given up?  Then the lease ends what is left. */
@@ -315,8 +309,9 @@ uncertain(struct run *r, int64_t now)
 	r->then = state;
 }
 
-static void
-on_report(struct run *r, struct call *k, int64_t now)
+/* What a report and a hand-back have in common: taken, or to be said again.  False: it was refused. */
+static bool
+accepted(struct run *r, const struct call *k, int64_t now)
 {
 	if (k->status >= 200 && k->status < 300)
 		over(r);
@@ -324,7 +319,17 @@ on_report(struct run *r, struct call *k, int64_t now)
 		unauthorised(r, now);
 	else if (unanswered(k))
 		uncertain(r, now);
-	else if ((k->status == 404 || k->status == 409) && r->finished)
+	else
+		return false;
+	return true;
+}
+
+static void
+on_report(struct run *r, struct call *k, int64_t now)
+{
+	if (accepted(r, k, now))
+		return;
+	if ((k->status == 404 || k->status == 409) && r->finished)
 		over(r);   /* the job has reported itself */
 	else if (k->status == 404 || k->status == 409)
 		dropped(r, k->err.msg);
@@ -346,20 +351,14 @@ on_worker(struct run *r, struct call *k, int64_t now)
 			again(r, WORKER, now);
 		return;
 	}
-	r->result.inactive = k->status == 200 && text_is(json_gets(w, "status"), "suspended");
+	r->result.inactive = k->status == 200 && json_is(json_gets(w, "status"), "suspended");
 	go(r, r->result.inactive ? AMEND : BARE, now);
 }
 
 static void
 on_update(struct run *r, struct call *k, int64_t now)
 {
-	if (k->status >= 200 && k->status < 300)
-		over(r);
-	else if (k->status == 401)
-		unauthorised(r, now);
-	else if (unanswered(k))
-		uncertain(r, now);
-	else
+	if (!accepted(r, k, now))
 		dropped(r, k->err.msg);
 }
 
@@ -651,7 +650,7 @@ want_of(const struct json_doc *d)
 	const struct json *v = d ? json_gets(d->root, "status") : NULL;
 
 	for (int w = SUCCESS; w <= CANCELLED; w++)
-		if (text_is(v, words[w]))
+		if (json_is(v, words[w]))
 			return (enum want)w;
 	return NOTHING;
 }
