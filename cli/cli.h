@@ -2,7 +2,7 @@
 /*
  * The command line's room: tables of commands and options, what each command does, and how results are shown.
  *
- * Order of use: opt, out, tty, table, literal, when, expr, ask, select, edit, loopcmd, bulk, task, ls, update, delete, worker,
+ * Order of use: opt, out, tty, table, literal, when, expr, ask, select, fit, edit, dryrun, loopcmd, bulk, task, ls, update, delete, worker,
  * queue, init, serve, finish, event, status, wait, logs, explain, dump, completion, cli.
  */
 #ifndef CLI_H
@@ -210,6 +210,12 @@ int select_ids(const struct context *x, struct client *c, struct select *s);   /
  * How many; -1: said.  They live in *k. */
 int select_page(const struct context *x, struct client *c, const struct select *s, size_t from, const struct json **v, struct call **k);
 
+/* ---- fit.c: no more, no less, pure -------------------------------------------------------------------------------------------------- */
+
+/* Adds to missing the required names that args lack, and to extra what args have besides, each as "a, b.c". */
+void fit_compare(const struct json *names, const struct json *args, struct buf *missing, struct buf *extra);
+void fit_name(struct buf *b, const char *name);             /* adds to such a list */
+
 /* ---- edit.c: changes of tasks as text, pure -------------------------------------------------------------------------------------- */
 
 /* "field=value" or "field.sub=value" into update, an object of d.  -1 with err. */
@@ -218,6 +224,12 @@ int edit_assign(struct json_doc *d, struct json *update, const char *word, struc
 void edit_put(struct buf *b, const struct json *tasks, bool reset);
 /* What was made of it: a list of updates of those that differ from tasks.  NULL with err.line, col. */
 struct json *edit_read(struct json_doc *d, struct str text, const struct json *tasks, struct err *e);
+
+/* ---- dryrun.c: loop --dry-run --------------------------------------------------------------------------------------------------- */
+
+struct loop_opts;
+/* Prints what a loop would run, --max-tasks at most.  An exit status: EXIT_REFUSED too when a task would fail before it runs. */
+int dryrun(const struct context *x, const struct loop_opts *o);
 
 /* ---- bulk.c: many tasks at once ------------------------------------------------------------------------------------------------ */
 

@@ -26,8 +26,7 @@ struct wanted {
 	struct client *client;
 	struct json_doc *d;
 	const struct json *filter;
-	const char **name;         /* the command's names */
-	size_t nname;
+	struct json *names;        /* of d: the command's */
 	bool command;              /* one was given */
 	const char *worker;        /* or NULL */
 	struct json *reasons;      /* of d: what keeps tasks from being fetched */
@@ -38,9 +37,8 @@ struct wanted {
 static void
 add_names(struct wanted *w, const struct tmpl *t)
 {
-	w->name = xrealloc(w->name, (w->nname + tmpl_count(t)) * sizeof *w->name + 1);
 	for (size_t i = 0; i < tmpl_count(t); i++)
-		w->name[w->nname++] = json_mkstr(w->d, str_of(tmpl_name(t, i)))->s;
+		json_push(w->names, json_mkstr(w->d, str_of(tmpl_name(t, i))));
 }
 
 static int
@@ -68,78 +66,6 @@ read_command(struct wanted *w, const struct args *a, struct err *e)
 		if (add_template(w, a->rest[i], TMPL_ARG, e) < 0)
 			return -1;
 	return 0;
-}
-
-/* ---- no more, no less ---- */
-
-/* The value at a dotted name, through dicts alone. */
-static const struct json *
-at(const struct json *v, const char *name)
-{
-	while (v && *name) {
-		size_t n = strcspn(name, ".");
-
-		v = json_get(v, (struct str){name, n});
-		name += n + (name[n] == '.');
-	}
-	return v;
-}
-
-/* Whether path is a name of the command or lies below one; *above: it leads to one. */
-static bool
-covered(const struct wanted *w, const char *path, bool *above)
-{
-	size_t n = strlen(path);
-
-	*above = false;
-	for (size_t i = 0; i < w->nname; i++) {
-		size_t m = strlen(w->name[i]);
-
-		if (m <= n && !memcmp(w->name[i], path, m) && (path[m] == '.' || !path[m]))
-			return true;
-		if (m > n && !memcmp(w->name[i], path, n) && w->name[i][n] == '.')
-			*above = true;
-	}
-	return false;
-}
-
-static void
-add_name(struct buf *b, const char *name)
-{
-	buf_printf(b, "%s%s", b->len ? ", " : "", name);
-}
-
-/* The arguments below path that no name of the command covers. */
-static void
-put_extra(const struct wanted *w, struct buf *out, struct buf *path, const struct json *v)
-{
-	size_t len = path->len;
-
-	for (const struct json *m = v->head; m; m = m->next, path->len = len) {
-		bool above;
-
-		buf_printf(path, "%s%.*s", len ? "." : "", (int)m->key.n, m->key.p);
-		if (covered(w, path->p, &above))
-			continue;
-		if (above && m->type == JSON_OBJ)
-			put_extra(w, out, path, m);
-		else
-			add_name(out, path->p);
-	}
-}
-
-/* What is missing of the command's names in args, and what is there besides. */
-static void
-compare(const struct wanted *w, const struct json *args, struct buf *missing, struct buf *extra)
-{
-	struct buf path = {0};
-
-	for (size_t i = 0; i < w->nname; i++)
-		if (!at(args, w->name[i]))
-			add_name(missing, w->name[i]);
-	if (w->nname && args && args->type == JSON_OBJ)   /* a command without names takes every task */
-		put_extra(w, extra, &path, args);
-	buf_free(&path);
 }
 
 /* ---- what is said ---- */
@@ -170,7 +96,7 @@ explain_names(struct wanted *w, const struct json *args)
 {
 	struct buf missing = {0}, extra = {0};
 
-	compare(w, args, &missing, &extra);
+	fit_compare(w->names, args, &missing, &extra);
 	if (missing.len)
 		reason(w, "the command uses names that the task does not have: %s", missing.p);
 	if (extra.len)
@@ -356,7 +282,7 @@ names_of(const struct json *args)
 	qsort(name, n, sizeof *name, by_text);
 	buf_add(&out, "", 0);
 	for (size_t i = 0; i < n; i++)
-		add_name(&out, name[i]);
+		fit_name(&out, name[i]);
 	free(name);
 	buf_free(&lines);
 	buf_free(&path);
@@ -383,7 +309,7 @@ count_task(void *arg, struct buf *b, const struct json *t)
 		free(names);
 	} else {
 		s = xcalloc(1, sizeof *s);
-		compare(l->w, args, &missing, &extra);
+		fit_compare(l->w->names, args, &missing, &extra);
 		s->names = names;
 		s->missing = xstrdup(missing.p ? missing.p : "");
 		s->extra = xstrdup(extra.p ? extra.p : "");
@@ -560,6 +486,7 @@ cmd_explain(struct context *x, struct args *a)
 
 	w.d->root = json_mkobj(w.d);
 	w.reasons = json_mkarr(w.d);
+	w.names = json_mkarr(w.d);
 	if (check(&w, a, &e) < 0) {
 		rc = ask_fail(x, &e);
 	} else if ((w.client = ask_open(x, false, true, &rc))) {
@@ -569,7 +496,6 @@ cmd_explain(struct context *x, struct args *a)
 			rc = EXIT_REFUSED;
 	}
 	client_close(w.client);
-	free(w.name);
 	json_free(w.d);
 	return rc;
 }

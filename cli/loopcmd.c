@@ -15,7 +15,7 @@
 enum {
 	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, WORKER_NAME, WORKER_RETRIES, ETA, TIMEOUT, REQUIRE, EXTRA, PIPE, SLOTS, SLOT_ENV, PLAIN, PTY,
 	STDIN, CHDIR, LOG, LOG_MAX, LOG_DIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT, WAIT, ONCE, MAX_TASKS,
-	MAX_FAILURES, JITTER, KEEP, VERBOSE, END,
+	MAX_FAILURES, JITTER, KEEP, DRY, VERBOSE, END,
 	SCRIPT_MAX = 16 << 20
 };
 static const double forever = 1e15;
@@ -58,6 +58,7 @@ const struct opt loop_opts[] = {
 	[MAX_FAILURES] = {"--max-failures", OPT_INT, "N", "end after N failures in a row", NULL},
 	[JITTER] = {"--start-jitter", OPT_DURATION, "DURATION", "wait for a random part of it before the first task", NULL},
 	[KEEP] = {"--keep-lost", OPT_FLAG, NULL, "let a job finish, unreported, whose task was cancelled or given to another", NULL},
+	[DRY] = {"--dry-run", OPT_FLAG, NULL, "print what would run, one command a line, and change nothing", NULL},
 	[VERBOSE] = {"-v --verbose", OPT_FLAG, NULL, "say more on stderr", NULL},
 	[END] = {0}
 };
@@ -305,7 +306,9 @@ cmd_loop(struct context *x, struct args *a)
 	o.require = l.require;
 	o.requires = l.requires;
 	o.env.recipe = recipe;
-	o.env.client = ask_open(x, true, true, &rc);
+	o.env.client = v[DRY].num ? NULL : ask_open(x, true, true, &rc);
+	if (v[DRY].num)
+		rc = dryrun(x, &o);
 	if (!o.env.client)
 		goto out;
 	rc = worker_loop(&o);

@@ -74,6 +74,7 @@ ok "TERM: 143 after a warning" same $? 143
 ok "the job was warned" has warned out
 ok "exit status 0 after the warning alone is success" same "$(count success)" 1
 submit -- --n 2
+: >out
 "$lt" loop -- sh -c 'echo up; while [ ! -f go ]; do sleep 0.05; done; echo done' x '%(n)' >out 2>err </dev/null &
 loop=$!
 submit -- --n 3
@@ -143,3 +144,28 @@ ok "--log-max" status 0 "$lt" loop --log-max 1k --log-dir max -- sh -c 'i=0; whi
 ok "ends the log" has 'the log is full' max/run_*/run.log
 ok "which stays small" test "$(wc -c <"$(echo max/run_*/run.log)")" -lt 1200
 ok "but not what is shown" same "$(lines out)" 1000
+
+place dry
+ok "--dry-run without a queue" status 1 "$lt" loop --dry-run -- echo '%(a)'
+ok "makes none" test ! -e .labtasker
+submit --priority 1 -- --a 'it'\''s $HOME'
+submit --priority 5 --task-name urgent -- --a 2
+submit -- --a 3 --b 4
+submit --args '{"a": null}'
+fields >before
+ok "--dry-run prints what would run" status 1 "$lt" loop --dry-run -- printf '%s|' '%(a)'
+ok "as a shell reads it, in the order of fetches, and what does not fit is left out" same "$(cat out)" \
+    "printf '%s|' 2
+printf '%s|' 'it'\"'\"'s \$HOME'"
+ok "it can be run" same "$(sh out)" "2|it's \$HOME|"
+ok "who would fail is said" has 'it would fail: .*null' err
+ok "and how many others there are" has '2 of 4 pending tasks would run; labtasker explain' err
+ok "--max-tasks, -v, -f" status 0 "$lt" loop --dry-run -v --once -f 'priority < 10' -c 'echo %(a) # x'
+ok "one, with its id" sh -c 'sed -n 1p out | grep -Eq "^# task [0-9a-f-]{36} \(urgent\)$" && [ "$(sed -n 2p out)" = "/bin/sh -c '\''echo 2 # x'\''" ]'
+ok "--require, --allow-extra" status 0 "$lt" loop --dry-run --require b -- echo '%(a)'
+ok "hold" same "$(cat out)" "echo 3"
+ok "--pipe" status 0 "$lt" loop --dry-run --pipe --allow-extra --require a -- cat
+ok "has one command for all" same "$(cat out)" "cat"
+fields >after
+ok "nothing was changed" cmp before after
+ok "no worker was made" same "$("$lt" worker ls -q)" ""

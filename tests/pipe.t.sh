@@ -139,6 +139,7 @@ ok "its process is gone" gone "$pid"
 fields
 ok "the task is handed back" has '"status":"pending"' ls
 ok "uncharged" has '"retries":0' ls
+: >out
 "$lt" loop --pipe --require do -- sh job.sh >out 2>err </dev/null &
 loop=$!
 await has hanging out

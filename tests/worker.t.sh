@@ -92,6 +92,7 @@ ok "the job was told" has warned out
 ok "handed back" has '"status": *"pending"' ls
 ok "uncharged" has '"retries": *0,' ls
 ok "and unowned" has '"worker_id": *null' ls
+: >out
 "$lt" loop --grace 30 -- sh -c 'trap "" TERM; echo up; while :; do sleep 0.05; done' x '%(i)' >out 2>err </dev/null &
 loop=$!
 await has up out

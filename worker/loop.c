@@ -289,14 +289,14 @@ make_filter(const struct loop *l, struct json_doc *d)
 	return both;
 }
 
-static struct json *
-make_required(const struct loop *l, struct json_doc *d)
+struct json *
+loop_required(const struct loop_opts *o, struct json_doc *d)
 {
-	struct json *list = recipe_required(l->env.recipe, d);
+	struct json *list = recipe_required(o->env.recipe, d);
 
-	for (int i = 0; i < l->o->requires; i++)
-		json_push(list, json_mkstr(d, str_of(l->o->require[i])));
-	if (l->o->allow_extra)
+	for (int i = 0; i < o->requires; i++)
+		json_push(list, json_mkstr(d, str_of(o->require[i])));
+	if (o->allow_extra)
 		json_push(list, json_mkstr(d, str_of("*")));
 	return list;
 }
@@ -312,7 +312,7 @@ make_fetch(const struct loop *l)
 	add_text(d, body, "eta_max", l->o->eta_max);
 	json_set(d, body, str_of("heartbeat_timeout"), json_mkdouble(d, l->env.heartbeat_timeout));
 	json_set(d, body, str_of("start_heartbeat"), json_mkbool(d, true));
-	json_set(d, body, str_of("required_fields"), make_required(l, d));
+	json_set(d, body, str_of("required_fields"), loop_required(l->o, d));
 	if (filter)
 		json_set(d, body, str_of("extra_filter"), filter);
 	json_set(d, body, str_of("cmd"), recipe_cmd(l->env.recipe, d));
@@ -1027,18 +1027,19 @@ turn(struct loop *l)
 
 /* ---- from the start to the end ---- */
 
-static void
-advise(const struct loop *l)
+void
+loop_advise(const struct loop_opts *o)
 {
 	struct json_doc *d = json_new();
-	const char *value = recipe_shell_value(l->env.recipe);
+	const char *value = recipe_shell_value(o->env.recipe);
+	bool any = !loop_required(o, d)->len;
 
 	if (value)
 		warn("loop: the value of %%(%s) will be run as shell text: write labtasker loop -- sh -c 'CMD \"$1\"' x '%%(%s)', or "
 		    "labtasker loop -c TEXT, which quotes it", value, value);
-	if (l->pipe && !make_required(l, d)->len)
+	if (any && o->pipe)
 		warn("loop: --pipe without --require: it takes every task, whatever its args");
-	else if (!make_required(l, d)->len)
+	else if (any)
 		warn("loop: the command names no %%(...): it takes every task, whatever its args");
 	json_free(d);
 }
@@ -1161,7 +1162,7 @@ worker_loop(const struct loop_opts *o)
 	struct loop l = {.o = o};
 
 	settle(&l, o, sys_mono());
-	advise(&l);
+	loop_advise(o);
 	l.rc = start(&l);
 	if (!l.rc) {
 		move(&l, sys_mono());

@@ -270,5 +270,7 @@ struct loop_opts {
 	struct run_env env;        /* conf, client, recipe and what the options say; the rest is the loop's */
 };
 int worker_loop(const struct loop_opts *o);                 /* an exit status of OURS 6 */
+struct json *loop_required(const struct loop_opts *o, struct json_doc *d);   /* required_fields of its fetches */
+void loop_advise(const struct loop_opts *o);                /* says what a command will do that may not be meant */
 
 #endif

@@ -28,6 +28,7 @@ ok() {   # ok NAME CONDITION...
 	fi
 }
 has() { grep -q -- "$1" "$2" || { echo "--- $2 has no $1:" >&2; tail -n 20 "$2" >&2; false; }; }
+hasnt() { ! grep -q -- "$1" "$2" || { echo "--- $2 has $1:" >&2; tail -n 20 "$2" >&2; false; }; }
 same() { [ "$1" = "$2" ] || { echo "--- got '$1', expected '$2'" >&2; false; }; }
 config() {   # config DIR PORT QUEUE
 	mkdir -p "$1/.labtasker"
@@ -144,6 +145,10 @@ ok "explain: all" has 'with the arguments p.q, r: fits the command' out
 ok "dump of their queue" same "$(wc -l <"$dir/theirs.jsonl" | tr -d ' ')" "$(($("$lt" task ls --no-pager -q | wc -l) + 1))"
 "$lt" logs --prune 0s 2>err
 ok "logs --prune leaves what is pending" has 'removed' err
+a=$("$lt" submit --priority 99 --max-retries 1 -- --dry.run "it's")
+"$lt" loop --dry-run -- echo '%(dry.run)' >out 2>err
+ok "loop --dry-run" same "$(cat out)" "echo 'it'\"'\"'s'"
+ok "leaves the task" same "$("$lt" task get "$a" --json --fields status)" '{"status":"pending"}'
 # ---- the commands that list, change and set up, on their server ----
 cd "$dir/a" || exit 2
 ids() { "$lt" task ls -q "$@"; }
@@ -268,6 +273,15 @@ until [ "$(count running)" = 0 ] || [ $t -gt 200 ]; do sleep 0.1; t=$((t + 1)); 
 ok "the task of a worker that was killed is pending again" has "heartbeat or task execution timed out" crashed
 "$ref" loop -- echo 'again' '%(heard)' >out 2>&1 </dev/null
 ok "and run by another" has "again 1" out
+# A job under our loop that uses their Python: what it needs is a client.toml with an http URL, which it has here.
+job() { "$lt" submit --max-retries 1 -- --job "$1" >/dev/null && "$lt" loop -- "$REFENV/bin/python" "$here/job.py" '%(job)' >out 2>err </dev/null; }
+job info
+ok "their task_info() under our loop" has '^info {.job.: .info.}' out
+job finish
+ok "their finish()" same "$("$lt" task ls --fmt jsonl --no-pager -f 'args.job == "finish"' --fields status,summary)" '{"status":"success","summary":{"loss":0.5}}'
+ok "is not reported again" hasnt 'finish.*failed\|not taken' err
+job failed
+ok "their finish(failed)" same "$("$lt" task ls --fmt jsonl --no-pager -f 'args.job == "failed"' --fields status,summary)" '{"status":"failed","summary":{"why":"bad"}}'
 # Killed and started again, ours still has all of it.
 kill -9 $ours
 wait $ours 2>/dev/null
