@@ -228,3 +228,22 @@ expect Configuration updated successfully.
 S
 ok "and changes it" has '"high"' .labtasker/client.toml
 ok "not when it is not wanted" sh -c 'rm -r .labtasker; printf "expect Make one\nsend n\\\\r\n" >steps; "$1" -s steps "$2" config >out 2>err; [ $? -eq 1 ] && [ ! -e .labtasker ]' x "$pty" "$lt"
+
+place progress
+"$lt" submit --sweep n=1..6 >/dev/null 2>&1
+cat >job.sh <<'J'
+sleep 0.3
+echo "line of $1"
+echo "err of $1" >&2
+J
+ok "-j shows how far it is" play 0 env TERM=xterm "$lt" loop -j 2 -- sh job.sh '%(n)' <<'S'
+expect running, 
+expect pending
+S
+ok "in a line that hurts no other" same "$(tr -d '\r' <out | sed "s/.*$(printf '\033')\[K//; s/^\[[01]\] //" | grep . | sort | tr '\n' ,)" \
+    "err of 1,err of 2,err of 3,err of 4,err of 5,err of 6,line of 1,line of 2,line of 3,line of 4,line of 5,line of 6,"
+"$lt" submit --sweep n=1..2 >/dev/null 2>&1
+ok "not at one that cannot take it back" play 0 "$lt" loop -j 2 -- sh -c 'echo "ran $1"' x '%(n)' <<'S'
+expect ran
+S
+ok "nor elsewhere" hasnt running out

@@ -29,6 +29,8 @@ enum {
 	CALLS = 4,                /* fetches under way at once */
 	HOLD = 60,                /* seconds that a server is asked to hold a fetch */
 	TYPED = 4096,             /* bytes for a job that does not read */
+	DRAW = 200 * 1000,        /* between two pictures of the progress */
+	COUNT = 2,                /* seconds between two looks at the queue for it */
 	REST = 2                  /* seconds before a task is taken again that we put back; doubled each time */
 };
 
@@ -73,6 +75,11 @@ struct loop {
 	struct run *asked;        /* whose failure the question is about; NULL: whether to go on */
 	int64_t repaint;          /* mono */
 	struct buf typed;         /* for the job's terminal */
+	struct foot foot;
+	struct progress progress;
+	int64_t drawn;            /* mono: when it was shown */
+	struct call *stats;       /* how many are pending */
+	int64_t stats_at;         /* mono: when to ask */
 	struct pollfd *fds;
 	size_t nfds;
 };
@@ -380,6 +387,8 @@ refused(struct loop *l, const struct call *k)
 }
 
 /* The queue has nothing for us. */
+	if (l->closed)
+		return;   /* it was said of another fetch */
 static void
 found_nothing(struct loop *l, int64_t now)
 {
@@ -613,6 +622,8 @@ note_end(struct loop *l, const struct run *r, int64_t now)
 		term_restore(&l->tty);
 }
 
+	l->progress.done += s->done;
+	l->progress.failed += s->failed;
 /* ---- the terminal: questions, and keys for a job ---- */
 
 static const struct question failed_question = {"The task failed.", {"Report", "Ignore"}};
@@ -760,6 +771,91 @@ struct part {
 };
 
 static void
+/* ---- the line of progress ---- */
+
+static struct sink *voice;
+
+/* See warn_put: our own lines too stand above it. */
+static void
+say_above(struct str text)
+{
+	char *line = xprintf("labtasker: %.*s\n", (int)text.n, text.p);
+
+	sink_put(voice, line, strlen(line));
+	free(line);
+}
+
+/* For several slots at a terminal that can take a line back. */
+static void
+begin_progress(struct loop *l)
+{
+	const char *term = getenv("TERM");
+
+	if (l->o->slots < 2 || !isatty(2) || !term || !strcmp(term, "dumb"))
+		return;
+	l->foot.on = voice = &l->sink[1];
+	for (int i = 0; i < 2; i++)
+		l->sink[i].foot = isatty(l->sink[i].fd) ? &l->foot : NULL;
+	warn_put = say_above;
+}
+
+static void
+end_progress(struct loop *l)
+{
+	if (!l->foot.on)
+		return;
+	sink_foot(&l->foot, (struct str){0});
+	warn_put = NULL;
+	if (l->stats)
+		client_cancel(l->client, l->stats);
+	call_free(l->stats);
+}
+
+/* Asks a server of ours now and then how many tasks there are. */
+static void
+count_queue(struct loop *l, int64_t now)
+{
+	const struct json *tasks = l->stats && l->stats->doc ? json_gets(l->stats->doc->root, "tasks") : NULL;
+	int64_t pending, running;
+
+	if (l->stats && l->stats->done) {
+		if (!json_int(json_gets(tasks, "pending"), &pending) && !json_int(json_gets(tasks, "running"), &running))
+			progress_queue(&l->progress, pending, running, now);
+		call_free(l->stats);
+		l->stats = NULL;
+	}
+	if (l->stats || now < l->stats_at || !client_ours(l->client))
+		return;
+	l->stats = call_new(API_STATS);
+	l->stats_at = now + COUNT * SECOND;
+	client_send(l->client, l->stats);
+}
+
+/* When the next picture is due: soon where output has taken it away. */
+static int64_t
+draw_at(const struct loop *l)
+{
+	return l->drawn + (l->foot.shown ? SECOND : DRAW);
+}
+
+static void
+show_progress(struct loop *l, int64_t now)
+{
+	struct buf b = {0};
+
+	if (!l->foot.on)
+		return;
+	count_queue(l, now);
+	if (now < draw_at(l))
+		return;
+	l->drawn = now;
+	l->progress.running = (int64_t)busy(l);
+	progress_line(&l->progress, &b, now, sys_columns(2));
+	if (tcgetpgrp(2) == getpgrp())
+		sink_foot(&l->foot, (struct str){b.p, b.len});
+	buf_free(&b);
+}
+
 stop_all(struct loop *l, enum run_urgency u, int64_t now)
 {
 	for (size_t i = 0; i < l->runs; i++)
@@ -913,6 +1009,8 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 	if (l->o->wait > 0 && l->o->wait < FOREVER)
 		sooner(wake, l->idle + (int64_t)(l->o->wait * 1e6));
 }
+	if (l->foot.on)
+		sooner(wake, draw_at(l));
 
 /* Whether keys are read: for a question, or for a job with a terminal of its own. */
 static bool
@@ -1030,6 +1128,7 @@ turn(struct loop *l)
 void
 loop_advise(const struct loop_opts *o)
 {
+	show_progress(l, sys_mono());
 	struct json_doc *d = json_new();
 	const char *value = recipe_shell_value(o->env.recipe);
 	bool any = !loop_required(o, d)->len;
@@ -1101,6 +1200,7 @@ settle(struct loop *l, const struct loop_opts *o, int64_t now)
 	l->end_at = o->until ? now + (o->until - sys_wall()) : INT64_MAX;
 	sys_random(&r, sizeof r);
 	l->begin_at = now + (int64_t)(o->start_jitter * 1e6 * ((double)r / 4294967296.0));
+	begin_progress(l);
 }
 
 static void
@@ -1118,6 +1218,7 @@ end(struct loop *l)
 	client_close(l->waiter);
 	for (int i = 0; l->env.logs.slot && i < l->o->slots; i++) {
 		char *slot = xprintf("%s%d", l->env.logs.slot, i);
+	end_progress(l);
 
 		rundir_clear(&l->env.logs, slot);
 		free(slot);

@@ -554,7 +554,7 @@ failure(struct run *r, const char *type, const char *message)
 	r->want = FAILED;
 }
 
-/* The job never ran. */
+/* No command could be made for it. */
 static void
 stillborn(struct run *r, const char *type, const struct err *e)
 {
@@ -732,6 +732,7 @@ decide(struct run *r, int64_t now)
 	conclude(r, now);
 }
 
+	r->result.done = r->want == SUCCESS;
 void
 run_answer(struct run *r, bool report, int64_t now)
 {

@@ -3,7 +3,7 @@
  * Our own stdout and stderr as the jobs' output reaches them.  Whoever reads it may be slow or stopped, and that must not hold back
  * a heartbeat: what cannot be written now is kept, up to a limit above which the jobs are not read, and wait as they would have
  * done without us.  The descriptors are others' too, so they stay blocking: poll is asked before each write, and a pipe that is ready
- * takes PIPE_BUF bytes.
+ * takes PIPE_BUF bytes.  A foot is erased before anything else is put on its terminal, and shown only where a line begins.
  */
 #include "worker.h"
 
@@ -61,12 +61,34 @@ put(struct sink *s, const char *p, size_t n)
 	return s->gone ? n : done;
 }
 
-void
-sink_put(struct sink *s, const char *p, size_t n)
+static void
+keep(struct sink *s, const char *p, size_t n)
 {
 	size_t done = s->kept.len ? 0 : put(s, p, n);
 
 	buf_add(&s->kept, p + done, n - done);
+}
+
+void
+sink_put(struct sink *s, const char *p, size_t n)
+{
+	if (s->foot && n) {
+		sink_foot(s->foot, (struct str){0});
+		s->foot->middle = p[n - 1] != '\n';
+	}
+	keep(s, p, n);
+}
+
+void
+sink_foot(struct foot *f, struct str line)
+{
+	if (line.n && !f->middle && !f->on->kept.len) {
+		keep(f->on, line.p, line.n);
+		f->shown = true;
+	} else if (!line.n && f->shown) {
+		keep(f->on, "\r\033[K", 4);
+		f->shown = false;
+	}
 }
 
 void

@@ -3,7 +3,7 @@
  * The worker's room: one loop that fetches, runs and reports; a job per task; a guard that outlives the loop only to kill what it
  * left behind.
  *
- * Order of use: guard, rundir, term, prompt, job, pipe, recipe, sink, run, loop.
+ * Order of use: guard, rundir, term, prompt, job, pipe, recipe, sink, progress, run, loop.
  */
 #ifndef WORKER_H
 #define WORKER_H
@@ -169,12 +169,34 @@ struct sink {
 	bool file;                 /* writing to it never waits for anybody */
 	bool gone;                 /* nobody reads it any more: what is put is dropped */
 	struct buf kept;           /* not written yet: poll for POLLOUT, then sink_flush */
+	struct foot *foot;         /* NULL: none */
+};
+struct foot {                  /* a line that stays below what is put, at a terminal: one for all that is put there */
+	struct sink *on;           /* NULL: there is none */
+	bool shown;
+	bool middle;               /* private: what was put ends within a line */
 };
 void sink_init(struct sink *s, int fd);
 bool sink_full(const struct sink *s);                       /* put no more before a flush has helped */
-void sink_put(struct sink *s, const char *p, size_t n);     /* never waits */
+void sink_put(struct sink *s, const char *p, size_t n);     /* never waits; takes the foot away */
+/* Shows the line, which begins with \r and clears what is behind it, if that can be done at once and nothing is hurt; "" takes it away. */
+void sink_foot(struct foot *f, struct str line);
 void sink_flush(struct sink *s);
 void sink_end(struct sink *s, int64_t until);               /* waits until all is written, at most until then (mono); frees */
+
+/* ---- progress.c: how far the loop is, as a line for a terminal, pure ------------------------------------------------------ */
+
+struct slope {                 /* private */
+	bool known;
+	int64_t at[2], n[2], when, last;
+};
+struct progress {              /* {0}; the numbers of the loop are set before each line */
+	int64_t running, done, failed, pending;
+	struct slope ended, left;
+};
+void progress_queue(struct progress *p, int64_t pending, int64_t running, int64_t now);   /* the server's counts; never: they are not shown */
+/* Adds the line as sink_foot takes it, below columns wide (0: any); to be asked for at least every few seconds. */
+void progress_line(struct progress *p, struct buf *b, int64_t now, int columns);
 
 /* ---- run.c: one task from its fetch to its report (OURS 5) --------------------------------------------------------------- */
 
@@ -208,7 +230,7 @@ struct run_env {               /* what the runs of a loop share; outlives them *
 };
 struct run_result {
 	bool ended;                /* its job has ended, and what is reported is decided */
-	bool failed, back;         /* reported as failed, handed back */
+	bool done, failed, back;   /* reported as success or failed, handed back */
 	bool inactive;             /* our worker was suspended meanwhile */
 	bool broken;               /* the run directory could not be made */
 	bool dropped, left;        /* the report was refused for good; the server could not be told in time */
