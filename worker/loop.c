@@ -134,18 +134,26 @@ taken(int sig)
 
 /* ---- heartbeats ---- */
 
-/* Sends those that are due, and has the timer wake us for the next. */
+static int64_t
+next_beat(const struct loop *l)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < l->runs; i++)
+		next = run_due(l->run[i]) < next ? run_due(l->run[i]) : next;
+	return next;
+}
+
+/* When one is due all are sent in one round.  Has the timer wake us for the next. */
 static void
 beats(struct loop *l, int64_t now)
 {
-	int64_t next = INT64_MAX;
+	int64_t next = next_beat(l);
 	struct itimerval t = {.it_interval = {0, 0}, .it_value = {0, 0}};
 
-	for (size_t i = 0; i < l->runs; i++) {
-		int64_t at = run_beat(l->run[i], now);
-
-		next = at < next ? at : next;
-	}
+	for (size_t i = 0; next <= now && i < l->runs; i++)
+		run_beat(l->run[i], now);
+	next = next_beat(l);
 	if (next == INT64_MAX)
 		return;
 	next = next > now ? next - now : 1;
@@ -379,6 +387,8 @@ begin_run(struct loop *l, struct call *k, int64_t now)
 static void
 refused(struct loop *l, const struct call *k)
 {
+	if (l->closed)
+		return;   /* it was said of another fetch */
 	if (k->status == 403)
 		warn("loop: worker %s may fetch no more: %s; `labtasker worker report %s active` lets it again", l->worker, k->err.msg, l->worker);
 	else
@@ -387,8 +397,6 @@ refused(struct loop *l, const struct call *k)
 }
 
 /* The queue has nothing for us. */
-	if (l->closed)
-		return;   /* it was said of another fetch */
 static void
 found_nothing(struct loop *l, int64_t now)
 {
@@ -614,6 +622,8 @@ note_end(struct loop *l, const struct run *r, int64_t now)
 	if (s->back && !l->stop)
 		let_rest(l, run_task(r), now);
 	l->row = s->failed || s->back ? l->row + 1 : 0;
+	l->progress.done += s->done;
+	l->progress.failed += s->failed;
 	if (l->o->max_failures && l->row >= l->o->max_failures && !l->closed) {
 		warn("loop: %ld failures in a row: no more tasks are taken (--max-failures)", (long)l->row);
 		close_loop(l, EXIT_FAILURES);
@@ -622,8 +632,6 @@ note_end(struct loop *l, const struct run *r, int64_t now)
 		term_restore(&l->tty);
 }
 
-	l->progress.done += s->done;
-	l->progress.failed += s->failed;
 /* ---- the terminal: questions, and keys for a job ---- */
 
 static const struct question failed_question = {"The task failed.", {"Report", "Ignore"}};
@@ -763,14 +771,6 @@ resize(struct loop *l)
 #endif
 }
 
-/* ---- turns ---- */
-
-/* Where in the list of descriptors whose begin. */
-struct part {
-	size_t client, waiter, runs, pipes;
-};
-
-static void
 /* ---- the line of progress ---- */
 
 static struct sink *voice;
@@ -856,6 +856,14 @@ show_progress(struct loop *l, int64_t now)
 	buf_free(&b);
 }
 
+/* ---- turns ---- */
+
+/* Where in the list of descriptors whose begin. */
+struct part {
+	size_t client, waiter, runs, pipes;
+};
+
+static void
 stop_all(struct loop *l, enum run_urgency u, int64_t now)
 {
 	for (size_t i = 0; i < l->runs; i++)
@@ -1001,6 +1009,8 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 		sooner(wake, l->end_at - l->env.grace);
 	if (l->prompt.q)
 		sooner(wake, l->repaint);
+	if (l->foot.on)
+		sooner(wake, draw_at(l));
 	if (!l->dry || l->closed)
 		return;
 	sooner(wake, l->ask_at);
@@ -1009,8 +1019,6 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 	if (l->o->wait > 0 && l->o->wait < FOREVER)
 		sooner(wake, l->idle + (int64_t)(l->o->wait * 1e6));
 }
-	if (l->foot.on)
-		sooner(wake, draw_at(l));
 
 /* Whether keys are read: for a question, or for a job with a terminal of its own. */
 static bool
@@ -1120,6 +1128,7 @@ turn(struct loop *l)
 		beats(l, sys_mono());
 	resize(l);
 	move(l, sys_mono());
+	show_progress(l, sys_mono());
 	client_step(l->client, NULL, 0);   /* what was just sent need not wait for a turn */
 }
 
@@ -1128,7 +1137,6 @@ turn(struct loop *l)
 void
 loop_advise(const struct loop_opts *o)
 {
-	show_progress(l, sys_mono());
 	struct json_doc *d = json_new();
 	const char *value = recipe_shell_value(o->env.recipe);
 	bool any = !loop_required(o, d)->len;
@@ -1192,6 +1200,7 @@ settle(struct loop *l, const struct loop_opts *o, int64_t now)
 	v->prefix = o->slots > 1 && !o->plain;
 	sink_init(&l->sink[0], 1);
 	sink_init(&l->sink[1], 2);
+	begin_progress(l);
 	term_init(&l->tty);
 	if (v->on_failure == FAIL_ASK && (o->slots > 1 || l->tty.fd < 0 || !isatty(2)))
 		v->on_failure = FAIL_REPORT;   /* nobody can answer */
@@ -1200,7 +1209,6 @@ settle(struct loop *l, const struct loop_opts *o, int64_t now)
 	l->end_at = o->until ? now + (o->until - sys_wall()) : INT64_MAX;
 	sys_random(&r, sizeof r);
 	l->begin_at = now + (int64_t)(o->start_jitter * 1e6 * ((double)r / 4294967296.0));
-	begin_progress(l);
 }
 
 static void
@@ -1210,6 +1218,7 @@ end(struct loop *l)
 
 	setitimer(ITIMER_REAL, &none, NULL);
 	term_restore(&l->tty);
+	end_progress(l);
 	unhold(l);
 	for (int i = 0; i < l->fetches; i++) {
 		client_cancel(l->client, l->fetch[i]);
@@ -1218,7 +1227,6 @@ end(struct loop *l)
 	client_close(l->waiter);
 	for (int i = 0; l->env.logs.slot && i < l->o->slots; i++) {
 		char *slot = xprintf("%s%d", l->env.logs.slot, i);
-	end_progress(l);
 
 		rundir_clear(&l->env.logs, slot);
 		free(slot);

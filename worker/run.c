@@ -556,10 +556,10 @@ failure(struct run *r, const char *type, const char *message)
 
 /* No command could be made for it. */
 static void
-stillborn(struct run *r, const char *type, const struct err *e)
+stillborn(struct run *r, const struct err *e)
 {
 	say(r, e->msg);
-	failure(r, type, e->msg);
+	failure(r, "CmdKeyError", e->msg);
 }
 
 /* As a shell would say it: 128 and the signal's number. */
@@ -569,20 +569,31 @@ exit_code(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* It has failed with that exit status. */
+static void
+judge_code(struct run *r, int code, const char *message, const char *brief)
+{
+	char text[400];
+
+	if (code < 256 && r->env->requeue_exit[code]) {
+		r->want = PENDING;
+		snprintf(text, sizeof text, "exit status %d: handed back", code);
+	} else {
+		failure(r, "_LabtaskerJobFailed", message);
+		r->last = code < 256 && r->env->fail_exit[code];
+		snprintf(text, sizeof text, "failed: %s%s", brief, r->last ? ", for good" : "");
+	}
+	say(r, text);
+}
+
 static void
 judge(struct run *r, int status)
 {
 	int code = exit_code(status);
-	char text[160];
+	char text[120], brief[40];
 
 	if (WIFEXITED(status) && !code && !r->pipe) {
 		r->want = SUCCESS;
-		return;
-	}
-	if (code < 256 && r->env->requeue_exit[code]) {
-		r->want = PENDING;
-		snprintf(text, sizeof text, "exit status %d: handed back", code);
-		say(r, text);
 		return;
 	}
 	if (WIFEXITED(status) && r->pipe)
@@ -591,11 +602,27 @@ judge(struct run *r, int status)
 		snprintf(text, sizeof text, "Error running command: Job process finished with non-zero exit code: %d", code);
 	else
 		snprintf(text, sizeof text, "Error running command: Job process was ended by signal %d", WTERMSIG(status));
-	failure(r, "_LabtaskerJobFailed", text);
-	r->last = code < 256 && r->env->fail_exit[code];
-	snprintf(text, sizeof text, "failed: %s %d%s", WIFEXITED(status) ? "exit status" : "ended by signal",
-	    WIFEXITED(status) ? code : WTERMSIG(status), r->last ? ", for good" : "");
-	say(r, text);
+	snprintf(brief, sizeof brief, WIFEXITED(status) ? "exit status %d" : "ended by signal %d", WIFEXITED(status) ? code :
+	    WTERMSIG(status));
+	judge_code(r, code, text, brief);
+}
+
+/* The command could not be started.  For want of what others have the task goes back; else, as a shell would say it: 127 where there is
+ * none, 126 where it cannot be run. */
+static void
+judge_none(struct run *r, const struct err *e)
+{
+	bool want = e->code == EMFILE || e->code == ENFILE || e->code == EAGAIN || e->code == ENOMEM;
+	int code = e->code == ENOENT ? 127 : 126;
+	char *text = want ? xprintf("%s: handed back", e->msg) : xprintf("Error running command: %s, exit code: %d", e->msg, code);
+
+	if (want) {
+		r->want = PENDING;
+		say(r, text);
+	} else {
+		judge_code(r, code, text, e->msg);
+	}
+	free(text);
 }
 
 /* The job took longer than --time-limit. */
@@ -705,6 +732,7 @@ conclude(struct run *r, int64_t now)
 		over(r);
 		return;
 	}
+	r->result.done = r->want == SUCCESS;
 	r->result.failed = r->want == FAILED;
 	r->result.back = r->want == PENDING;
 	if (!r->finished && r->want != PENDING)
@@ -732,7 +760,6 @@ decide(struct run *r, int64_t now)
 	conclude(r, now);
 }
 
-	r->result.done = r->want == SUCCESS;
 void
 run_answer(struct run *r, bool report, int64_t now)
 {
@@ -848,7 +875,7 @@ launch(struct run *r, int64_t now)
 	}
 	spec.argv = argv = recipe_fill(r->env->recipe, args, &e);
 	if (!argv) {
-		stillborn(r, "CmdKeyError", &e);
+		stillborn(r, &e);
 		decide(r, now);
 		return;
 	}
@@ -864,7 +891,7 @@ launch(struct run *r, int64_t now)
 	recipe_unfill(argv);
 	if (r->job)
 		return;
-	stillborn(r, "_LabtaskerJobFailed", &e);
+	judge_none(r, &e);
 	decide(r, now);
 }
 
@@ -1096,13 +1123,16 @@ run_read(struct run *r, const struct pollfd *fds, int n)
 }
 
 int64_t
+run_due(const struct run *r)
+{
+	return r->state == OVER || r->lost || r->interval <= 0 ? INT64_MAX : r->beat_at;
+}
+
+void
 run_beat(struct run *r, int64_t now)
 {
-	if (r->state == OVER || r->lost || r->interval <= 0)
-		return INT64_MAX;
-	if (r->beat_at <= now)
+	if (run_due(r) != INT64_MAX && r->beat_at - r->interval / 2 <= now)
 		heartbeat(r, now);
-	return r->beat_at;
 }
 
 static void

@@ -249,7 +249,8 @@ bool run_step(struct run *r, int64_t now);                  /* moves what can mo
 enum { RUN_FDS = PIPE_FDS };
 int run_fds(const struct run *r, struct pollfd *fds, int64_t *wake);   /* as job_fds; lowers wake to when run_step is due */
 void run_read(struct run *r, const struct pollfd *fds, int n);
-int64_t run_beat(struct run *r, int64_t now);               /* sends a heartbeat when it is due; when the next is */
+int64_t run_due(const struct run *r);                       /* mono: when its next heartbeat is; INT64_MAX: none */
+void run_beat(struct run *r, int64_t now);                  /* sends it if half of the interval is over: all go in one round, which they keep */
 /* The loop ends, and calls are given up after the grace.  The job is warned first where there is a warning signal, gets TERM and then
  * KILL; or TERM; or KILL now. */
 enum run_urgency { STOP_WARN, STOP_TERM, STOP_KILL };
