@@ -412,6 +412,8 @@ fetch_task(struct ask *a)
 		rc = 0;   /* who has hung up, or asks elsewhere, gets no task */
 	else
 		rc = queue_fetch(a->store, a->queue, &in, a->now, &t, &a->err);
+	if (rc >= 0 && in.token && !(a->req->wait && *a->req->wait))
+		waits_supersede(a->r->waits, in.token);
 	if (rc == 1) {
 		ask_answer(a, 200, "{\"notification\":null,\"found\":true,\"task\":");
 		queue_task_print(&a->out->body, t);

@@ -268,13 +268,15 @@ struct waits;              /* of one server */
 struct waits *waits_new(void);
 void waits_free(struct waits *a);
 struct wait;
-/* For a fetch that found nothing, in this turn.  in and filter are copied; an older one of the same token is over.  Owned. */
+/* For a fetch that found nothing, in this turn.  in and filter are copied.  Owned. */
 struct wait *wait_new(struct waits *a, struct store *s, const struct queue *q, const struct fetch *in, const struct json *filter,
     int64_t until, void *who);
 void wait_free(struct wait *w);                             /* NULL is fine */
 bool wait_over(const struct wait *w, struct now now);
 void wait_hasten(struct wait *w);                           /* it is over now */
 void waits_stir(struct waits *a);                           /* each is to ask again */
+/* A fetch came under the token.  A token is asked for once: one that waits under it already is of a client that has given up. */
+void waits_supersede(struct waits *a, const uuid token);
 /* The next, in order of arrival, that is to ask again: a task may be there for it, or it is over.  Its who.  NULL: none is left
  * this turn. */
 void *waits_next(struct waits *a, struct store *s, struct now now);

@@ -47,15 +47,6 @@ waits_free(struct waits *a)
 	free(a);
 }
 
-/* A token is asked for once: a fetch that waits under it already is of a client that has given that up. */
-static void
-supersede(struct waits *a, const uuid token)
-{
-	for (struct wait *w = a->first; w; w = w->next)
-		if (w->has_token && !memcmp(w->token, token, 16))
-			w->until = INT64_MIN;
-}
-
 struct wait *
 wait_new(struct waits *a, struct store *s, const struct queue *q, const struct fetch *in, const struct json *filter, int64_t until,
     void *who)
@@ -63,7 +54,6 @@ wait_new(struct waits *a, struct store *s, const struct queue *q, const struct f
 	struct wait *w = xcalloc(1, sizeof *w);
 
 	if (in->token) {
-		supersede(a, in->token);
 		memcpy(w->token, in->token, 16);
 		w->has_token = true;
 	}
@@ -111,6 +101,14 @@ void
 wait_hasten(struct wait *w)
 {
 	w->until = INT64_MIN;
+}
+
+void
+waits_supersede(struct waits *a, const uuid token)
+{
+	for (struct wait *w = a->first; w; w = w->next)
+		if (w->has_token && !memcmp(w->token, token, 16))
+			w->until = INT64_MIN;
 }
 
 void

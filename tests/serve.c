@@ -540,6 +540,7 @@ test_wait_order(void)
 {
 	struct peer *p = dial(), *a = dial(), *b = dial(), *c = dial();
 	static const char token[] = "Prefer: wait=100\r\nIdempotency-Key: 11111111-2222-4333-8444-555555555555\r\n";
+	static const char other[] = "Prefer: wait=100\r\nIdempotency-Key: 21111111-2222-4333-8444-555555555555\r\n";
 	char w[37];
 
 	drain(p);
@@ -561,6 +562,10 @@ test_wait_order(void)
 	check(answer(b) == 200 && says(b, "\"found\":false"), "the older one of a token is over");
 	call(p, "POST", ME "/tasks", "{\"args\":{\"n\":3}}");
 	check(answer(c) == 200 && says(c, "\"n\":3"), "the younger gets the task");
+	ask(b, "POST", ME "/tasks/next", other, "{}");
+	check(silent(b, p), "under another token");
+	ask(c, "POST", ME "/tasks/next", strchr(other, 'I'), "{}");
+	check(answer(c) == 200 && answer(b) == 200 && says(b, "\"found\":false"), "it is over too when the younger does not wait");
 	check(call(p, "POST", ME "/workers", "{}") == 201, "a worker");
 	strcpy(w, id_in(p, "worker_id"));
 	{

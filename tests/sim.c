@@ -395,7 +395,7 @@ revoke(const uuid id)
 static void
 supersede(const struct link *by, const struct ask *a)
 {
-	for (int i = 0; a->keyed && i < LINKS; i++) {
+	for (int i = 0; a->kind == FETCH && a->keyed && i < LINKS; i++) {
 		struct link *l = &links[i];
 
 		if (l->used && l->holds && l != by && l->asked[l->handled].ask.keyed && same_id(l->asked[l->handled].ask.key, a->key))
@@ -415,10 +415,11 @@ expect(struct link *l, struct ask *a)
 	a->want = journal_mode(jl) >= (enum journal_mode)kinds[a->kind].refused ? 503 : over ? 200 : kinds[a->kind].ask(a, disk.wall);
 	if (over && a->want == 200)
 		a->found = 0;
+	if (a->want == 200 && !l->holds)
+		supersede(l, a);
 	if (a->wait && !over && a->want == 200 && !a->found) {
 		if (!l->holds) {
 			a->until = now_true + a->wait * 1000000;
-			supersede(l, a);
 			note("client %d: waits for a task", l->client);
 		}
 		l->holds = true;
