@@ -40,6 +40,8 @@ start(char **argv, pid_t *pid)
 		dup2(fd, i);
 	if (fd > 2)
 		close(fd);
+	signal(SIGINT, SIG_DFL);    /* a shell ignores these two in what it starts in the background */
+	signal(SIGQUIT, SIG_DFL);
 	execvp(argv[0], argv);
 	_exit(127);
 	return -1;

@@ -4,38 +4,52 @@
 #   sh tests/run.sh             the suite: every tests/*.c, then every tests/*.t.sh on ./labtasker
 #   sh tests/run.sh CORPORA     the same with the public suites in that folder, and the order of use; scripts see CHECK
 # CC, CFLAGS, LDFLAGS as make's.  BIN: where to build.  RUN: put before each test program (qemu-user).  PURE=1: C programs only.
-# LABTASKER: the binary for the scripts.  ONLY=NAME: tests/NAME.c alone, and all that it says.
+# LANES: how many run at a time.  LABTASKER: the binary for the scripts.  ONLY=NAME: tests/NAME.c alone, and all that it says.
 cd "$(dirname "$0")/.." || exit 2
-CC=${CC:-c99} CFLAGS=${CFLAGS:--O2} BIN=${BIN:-tests/bin} corpora=$1
+CC=${CC:-c99} CFLAGS=${CFLAGS:--O2} BIN=${BIN:-tests/bin} corpora=$1 check=$1 LANES=${LANES:-4}
 LABTASKER=${LABTASKER:-$PWD/labtasker}
-export CC LABTASKER
+export CC LABTASKER BIN
 unset LABTASKER_ROOT LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD LABTASKER_PASSWORD_FILE
 unset LABTASKER_WORKER_ID LABTASKER_TASK_ID LABTASKER_LOG_DIR
 passed=0 failed=0
 rm -rf "$BIN"
 mkdir -p "$BIN"
 
-# Four compilers side by side: after each four the last ones are waited for.
-four() { started=$((${started:-0} + 1)); [ $((started % 4)) -ne 0 ] || wait; }
+# lanes COMMAND FILE...: the command for each file, LANES at a time: each lane takes the next that none has taken.
+lanes() {
+	what=$1 lane=0
+	shift
+	while [ $lane -lt "$LANES" ]; do
+		for f; do
+			mkdir "$BIN/taken.$what.$(echo "$f" | tr / _)" 2>/dev/null && $what "$f"
+		done &
+		lane=$((lane + 1))
+	done
+	wait
+}
 # One object a file, and an archive: a test that includes a .c file does not pull in its object.
-for f in *.c worker/*.c server/*.c cli/*.c; do
-	[ "$f" = labtasker.c ] && continue
-	$CC $CFLAGS -c -o "$BIN/$(echo "$f" | tr / _ | sed 's/c$/o/')" "$f" &
-	four
-done
-wait
+object() { [ "$1" = labtasker.c ] || $CC $CFLAGS -c -o "$BIN/$(echo "$1" | tr / _ | sed 's/c$/o/')" "$1"; }
+program() { $CC $CFLAGS -o "$BIN/$(basename "$1" .c)" "$1" "$BIN/lib.a" $LDFLAGS -lm; }
+lanes object *.c worker/*.c server/*.c cli/*.c
 ar rc "$BIN/lib.a" "$BIN"/*.o || exit 2
-for f in tests/${ONLY:-*}.c; do
-	$CC $CFLAGS -o "$BIN/$(basename "$f" .c)" "$f" "$BIN/lib.a" $LDFLAGS -lm &
-	four
-done
-wait
+lanes program tests/${ONLY:-*}.c
 [ -z "$ONLY" ] || exec "$BIN/$ONLY"
 [ -z "$RUN" ] || export SEEDS=${SEEDS:-20}   # an emulator is slow
 
+# Runs one; its output and exit status are left for count.
+run() {
+	t=$(basename "$1")
+	case $1 in
+	*.sh) CHECK=$check sh "$1" ;;
+	*) $RUN "$BIN/${t%.c}" ${corpora:+"$corpora"} ;;
+	esac >"$BIN/$t.out" 2>&1 </dev/null
+	echo $? >"$BIN/$t.status"
+}
+
 # Adds up a test's last "N passed, N failed"; a test without that line, or that ends otherwise than it says, has failed.
 count() {
-	line=$(tail -n 1 "$BIN/out")
+	out=$BIN/$(basename "$1").out
+	line=$(tail -n 1 "$out")
 	p=$(echo "$line" | sed -n 's/.*[^0-9]\([0-9][0-9]*\) passed, [0-9]* failed.*/\1/p')
 	f=$(echo "$line" | sed -n 's/.* passed, \([0-9][0-9]*\) failed.*/\1/p')
 	if [ -z "$p" ] || [ -z "$f" ]; then
@@ -46,7 +60,7 @@ count() {
 	passed=$((passed + p)) failed=$((failed + f))
 	if [ "$f" -ne 0 ]; then
 		echo "FAILED $1 (exit status $2)"
-		tail -n 40 "$BIN/out"
+		tail -n 40 "$out"
 	else
 		echo "$line"
 	fi
@@ -56,40 +70,29 @@ if [ -n "$corpora" ] && [ ! -d "$corpora" ]; then
 	echo "SKIPPED: no corpora at $corpora: the public suites were not run (make check CORPORA=DIR)" >&2
 	corpora=
 fi
+list=
 for f in tests/*.c; do
-	t=$(basename "$f" .c)
-	if [ ! -x "$BIN/$t" ]; then
-		echo "$t: does not build" >"$BIN/out"
-		count "$t" 1
-		continue
-	fi
-	case ${RUN:+$t} in
-	guard)
-		echo "guard: left out: an emulator's vfork shares no memory, and its signals come late"
-		continue ;;
-	rest)
-		echo "rest: left out: the server that it starts would need an emulator too"
-		continue ;;
+	case ${RUN:+$f} in
+	tests/guard.c) echo "guard: left out: an emulator's vfork shares no memory, and its signals come late" ;;
+	tests/rest.c) echo "rest: left out: the server that it starts would need an emulator too" ;;
+	*) list="$list $f" ;;
 	esac
-	$RUN "$BIN/$t" ${corpora:+"$corpora"} >"$BIN/out" 2>&1 </dev/null
-	count "$t" $?
 done
-if [ -z "$PURE" ]; then
-	for f in tests/*.t.sh; do
-		BIN=$BIN CHECK=$1 sh "$f" >"$BIN/out" 2>&1 </dev/null
-		count "$(basename "$f")" $?
-	done
-fi
+[ -n "$PURE" ] || list="$(echo tests/*.t.sh) $list"
+lanes run $list
+for f in $list; do
+	count "$f" "$(cat "$BIN/$(basename "$f").status")"
+done
 if [ -n "$corpora" ] && [ -z "$PURE" ]; then
 	if command -v python3 >/dev/null; then
-		CORPORA=$corpora sh tests/ref/replay.sh "$LABTASKER" >"$BIN/out" 2>&1
+		CORPORA=$corpora sh tests/ref/replay.sh "$LABTASKER" >"$BIN/replay.out" 2>&1
 		count replay $?
 	else
 		echo "SKIPPED: no python3: the recorded exchanges of the API were not replayed" >&2
 	fi
 fi
-if [ -n "$1" ]; then
-	BIN=$BIN sh tests/order.sh >"$BIN/out" 2>&1
+if [ -n "$check" ]; then
+	BIN=$BIN sh tests/order.sh >"$BIN/order.out" 2>&1
 	count order $?
 fi
 echo "$passed passed, $failed failed"
