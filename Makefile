@@ -33,6 +33,12 @@ sim:
 	CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' BIN=tests/bin/sim.d ONLY=sim SEED='$(SEED)' SEEDS='$(SEEDS)' LIMIT='$(LIMIT)' \
 	    sh tests/run.sh
 
+# Fuzz targets (tests/fuzz) with clang's libFuzzer: make fuzz FUZZ=json TIME=600, or FUZZ=all
+FUZZ = all
+TIME = 60
+fuzz:
+	BIN='tests/bin/fuzz.d' sh tests/fuzz/run.sh '$(FUZZ)' '$(TIME)'
+
 demo: labtasker
 	sh tests/demo.sh ./labtasker
 
@@ -70,4 +76,4 @@ dist:
 clean:
 	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
 
-.PHONY: all static test check sim demo bench bench-journal bench-server install dist clean
+.PHONY: all static test check sim fuzz demo bench bench-journal bench-server install dist clean

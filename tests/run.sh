@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Builds and runs the tests and closes with "N passed, N failed".
 #   sh tests/run.sh             the suite: every tests/*.c, then every tests/*.t.sh on ./labtasker
-#   sh tests/run.sh CORPORA     the same with the public suites in that folder, and the order of use; scripts see CHECK
+#   sh tests/run.sh CORPORA     the same with the public suites in that folder, the fuzz seeds and the order of use; scripts see CHECK
 # CC, CFLAGS, LDFLAGS as make's.  BIN: where to build.  RUN: put before each test program (qemu-user).  PURE=1: C programs only.
 # LANES: how many run at a time.  LABTASKER: the binary for the scripts.  ONLY=NAME: tests/NAME.c alone, and all that it says.
 cd "$(dirname "$0")/.." || exit 2
@@ -92,6 +92,8 @@ if [ -n "$corpora" ] && [ -z "$PURE" ]; then
 	fi
 fi
 if [ -n "$check" ]; then
+	CFLAGS=$CFLAGS sh tests/fuzz/run.sh >"$BIN/fuzz.out" 2>&1
+	count fuzz $?
 	BIN=$BIN sh tests/order.sh >"$BIN/order.out" 2>&1
 	count order $?
 fi
