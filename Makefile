@@ -4,6 +4,12 @@
 CC = c99
 CFLAGS = -O2
 LDFLAGS =
+# TLS=1: with TLS, by BearSSL: an installed one (Debian: libbearssl-dev), or BEARSSL=DIR: its sources, which are built there.
+TLS =
+BEARSSL =
+TLSFLAGS = $$(case '$(TLS):$(BEARSSL)' in :*) ;; *:) echo -DLABTASKER_TLS;; *) echo -DLABTASKER_TLS -isystem $(BEARSSL)/inc;; esac)
+TLSLIB = $$(case '$(TLS):$(BEARSSL)' in :*) ;; *:) echo -lbearssl;; *) echo $(BEARSSL)/build/libbearssl.a;; esac)
+MAKETLS = @case '$(TLS):$(BEARSSL)' in ?*:?*) cd $(BEARSSL) && $(MAKE) CC='$(CC)' LD='$(CC)' AR=ar lib;; esac
 PREFIX = /usr/local
 DESTDIR =
 CORPORA = ../shared/corpora
@@ -13,20 +19,22 @@ VERSION = 0.1.0
 all: labtasker
 
 labtasker: $(SRC) *.h worker/*.h server/*.h cli/*.h
-	$(CC) $(CFLAGS) -o $@ $(SRC) $(LDFLAGS)
+	$(MAKETLS)
+	$(CC) $(CFLAGS) $(TLSFLAGS) -o $@ $(SRC) $(TLSLIB) $(LDFLAGS)
 
 # make static CC=musl-gcc
 static:
 	@case '$(CC)' in *musl*) ;; *) echo 'static: with glibc, host names need its shared libraries at run time; CC=musl-gcc avoids that' >&2;; esac
-	$(CC) $(CFLAGS) -Os -fno-asynchronous-unwind-tables -static -s -o labtasker $(SRC) $(LDFLAGS)
+	$(MAKETLS)
+	$(CC) $(CFLAGS) -Os -fno-asynchronous-unwind-tables $(TLSFLAGS) -static -s -o labtasker $(SRC) $(TLSLIB) $(LDFLAGS)
 
 # Needs a C compiler, make and sh; takes seconds.
 test: labtasker
-	CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' sh tests/run.sh
+	CC='$(CC)' CFLAGS="$(CFLAGS) $(TLSFLAGS)" LDFLAGS="$(TLSLIB) $(LDFLAGS)" sh tests/run.sh
 
 # The public suites, the order of use, and what takes longer.
 check: labtasker
-	CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' sh tests/run.sh '$(CORPORA)'
+	CC='$(CC)' CFLAGS="$(CFLAGS) $(TLSFLAGS)" LDFLAGS="$(TLSLIB) $(LDFLAGS)" sh tests/run.sh '$(CORPORA)'
 
 # The server in a world made up from a seed: make sim SEED=7 (that one alone), SEEDS=20000 (1 to that), LIMIT=180 (so many seconds)
 sim:

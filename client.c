@@ -33,12 +33,13 @@ struct client {
 	struct client_opts opts;
 	struct locate *locate;
 	struct url url;
-	char *place, *queue;          /* the server's URL as it was named; whose queue */
+	char *place, *pin, *queue;    /* the server's URL as it was named, its pin; whose queue */
 	bool local, auth, proxied;    /* local: the place is server.json's; auth: a password is known */
 	struct net_addrs *addrs;
 	char *prefix;                 /* before the path of every request */
 	struct buf head;              /* the header lines of every request */
 	bool ours;
+	bool met, vain;               /* an answer came; none will, for it is not to be believed or speaks otherwise */
 	char queue_id[40], store[40];
 
 	struct line waiting, sent;
@@ -313,6 +314,21 @@ lost(struct client *c, int64_t now, const char *why)
 	c->fails++;
 }
 
+/* A connection did not come about.  Where that is bound to repeat itself, somebody who begins is told at once; a worker that had
+ * answers goes on, for the other side may be mended. */
+static void
+unconnected(struct client *c, int64_t now, const struct err *e)
+{
+	struct call *k;
+
+	c->vain = e->code == TLS_VAIN && !c->met;
+	lost(c, now, e->msg);
+	while (c->vain && (k = c->waiting.head)) {
+		take(&c->waiting, &c->waiting.head);
+		call_unanswered(k, k->maybe, client_url(c), e->msg);
+	}
+}
+
 /* The answer to the first of the sent is whole. */
 static void
 answered(struct client *c, int64_t now)
@@ -324,6 +340,7 @@ answered(struct client *c, int64_t now)
 
 	take(&c->sent, &c->sent.head);
 	c->fails = 0;
+	c->met = true;
 	calm(c, now);
 	k->status = c->wire.http.status;
 	if (k->ghost) {
@@ -438,18 +455,21 @@ make_head(struct client *c, const struct place *p, bool proxied)
 static int
 settle_in(struct client *c, const struct place *p, struct err *e)
 {
+	struct net_proof proof = {.cacert = c->opts.conf->cacert, .pin = p->pin};
 	struct net_addrs *addrs;
 	struct url url;
 	bool proxied;
 
-	if (!c->place || strcmp(c->place, p->url)) {
+	if (!c->place || strcmp(c->place, p->url) || strcmp(c->pin ? c->pin : "", p->pin ? p->pin : "")) {
 		if (url_parse(&url, p->url, e) < 0) {
 			e->code = EXIT_USAGE;
 			return -1;
 		}
-		addrs = net_resolve(&url, &proxied, e);
+		if (p->pin && !strcmp(url.scheme, "http"))
+			return err_set(e, EXIT_USAGE, "%s: a pin is named, and nobody proves anything over http://: use https://, or no pin", p->url);
+		addrs = net_resolve(&url, &proof, &proxied, e);
 		if (!addrs) {
-			e->code = EXIT_REFUSED;
+			e->code = e->code == EXIT_USAGE ? EXIT_USAGE : EXIT_REFUSED;
 			return -1;
 		}
 		net_addrs_free(c->addrs);
@@ -458,6 +478,8 @@ settle_in(struct client *c, const struct place *p, struct err *e)
 		c->url = url;
 		free(c->place);
 		c->place = xstrdup(p->url);
+		free(c->pin);
+		c->pin = p->pin ? xstrdup(p->pin) : NULL;
 	}
 	free(c->queue);
 	c->queue = p->queue ? xstrdup(p->queue) : NULL;
@@ -478,7 +500,7 @@ connect_to(struct client *c, int64_t now)
 	if (!rc)
 		return;
 	if (rc < 0 || settle_in(c, &p, &e) < 0 || wire_open(&c->wire, c->addrs, now, &e) < 0)
-		lost(c, now, e.msg);
+		unconnected(c, now, &e);
 }
 
 /* ---- the machine ---- */
@@ -504,7 +526,7 @@ expire_try(struct client *c, int64_t now)
 	if (c->wire.up)
 		snprintf(why, sizeof why, "no answer for %d s", call_row(c->sent.head)->answer + c->sent.head->wait);
 	else
-		snprintf(why, sizeof why, "no connection within %d s", CONNECT);
+		snprintf(why, sizeof why, "no %s within %d s", net_shaking(c->wire.net) ? "TLS handshake" : "connection", CONNECT);
 	c->wire.answers = 0;   /* silent, not stale */
 	lost(c, now, why);
 }
@@ -690,7 +712,7 @@ client_step(struct client *c, struct pollfd *fds, int n)
 		moved = moved || (c->wire.net && fds[i].fd == net_fd(c->wire.net) && fds[i].revents);
 	if (c->wire.net && !c->wire.up) {
 		if (wire_connect(&c->wire, now, &e) < 0)
-			lost(c, now, e.msg);
+			unconnected(c, now, &e);
 	} else if (moved) {
 		receive(c, now);
 	}
@@ -769,7 +791,7 @@ greet(struct client *c, bool auth, struct err *e)
 		    c->local && !c->opts.conf->password ? "that .labtasker/password is the one this queue was made with" :
 		    "queue_name and password in client.toml, or LABTASKER_QUEUE_NAME and LABTASKER_PASSWORD");
 	else if (rc)
-		err_set(e, EXIT_REFUSED, "%s%s", k->err.msg, k->status || c->local ? "" : "; does a server run there?");
+		err_set(e, EXIT_REFUSED, "%s%s", k->err.msg, k->status || c->local || c->vain ? "" : "; does a server run there?");
 	call_free(k);
 	return rc;
 }
@@ -811,6 +833,7 @@ client_close(struct client *c)
 	buf_free(&c->head);
 	free(c->prefix);
 	free(c->place);
+	free(c->pin);
 	free(c->queue);
 	free(c);
 }

@@ -948,6 +948,22 @@ set_url(struct conf *c, const struct json *v)
 }
 
 static const char *
+set_cacert(struct conf *c, const struct json *v)
+{
+	static const char what[] = "must be a file or a directory of certificates";
+
+	return v->len ? set_text(&c->cacert, v, what) : what;
+}
+
+static const char *
+set_pin(struct conf *c, const struct json *v)
+{
+	static const char what[] = "must be sha256:DIGEST of the server's key or certificate";
+
+	return v->len ? set_text(&c->pin, v, what) : what;
+}
+
+static const char *
 set_queue(struct conf *c, const struct json *v)
 {
 	static const char what[] = "must be a queue's name: 1 to 100 letters, digits, _ and -";
@@ -1007,6 +1023,8 @@ static const struct known {
 	const char *(*set)(struct conf *c, const struct json *v);   /* what is wrong with v, NULL when it was taken */
 } known[] = {
 	{"endpoint", "api_base_url", "LABTASKER_API_BASE_URL", set_url},
+	{"endpoint", "cacert", "LABTASKER_CACERT", set_cacert},
+	{"endpoint", "pin", "LABTASKER_PIN", set_pin},
 	{"queue", "queue_name", "LABTASKER_QUEUE_NAME", set_queue},
 	{"queue", "password", "LABTASKER_PASSWORD", set_password},
 	{"task", "heartbeat_interval", NULL, set_heartbeat},
@@ -1204,6 +1222,8 @@ conf_free(struct conf *c)
 	free(c->root);
 	free(c->file);
 	free(c->url);
+	free(c->cacert);
+	free(c->pin);
 	free(c->queue);
 	if (c->password)
 		memset(c->password, 0, strlen(c->password));

@@ -327,6 +327,7 @@ struct conf {
 	char *file;            /* root/client.toml */
 	char *url;             /* NULL: the local queue */
 	char *queue, *password;        /* NULL when not named */
+	char *cacert, *pin;            /* by what an https server is believed; NULL when not named */
 	enum conf_origin url_from;
 	double heartbeat;      /* seconds; 30 where none is given */
 	bool filter_traceback;
@@ -340,6 +341,34 @@ bool conf_known(const char *section, const char *key);      /* a key of client.t
 int conf_check(const char *file, struct str text, struct err *e);   /* whether that text would do as client.toml */
 void conf_free(struct conf *c);
 
+/* ---- tls.c: TLS 1.2 over a connected descriptor, where it was built in ------------------------------------------- */
+
+struct tls;                /* one connection, of either side; never blocks */
+struct tls_trust;          /* whom a client believes to be a host; keeps the session, which makes the next handshake short */
+struct tls_identity;       /* the certificates and the key that a server shows; keeps its sessions; counted */
+enum { TLS_AGAIN = -2 };
+enum { TLS_VAIN = 3, TLS_PLAIN = 4 };   /* err.code: another try will end the same / a client came that speaks no TLS */
+struct tls_calls {
+	/* cacert: a file or directory of issuers, NULL: the usual ones, but none where there is a pin.  pin: sha256:DIGEST of the public
+	 * key or the certificate, hexadecimal or base64; some, with commas; NULL: none.  Owned. */
+	struct tls_trust *(*trust)(const char *host, const char *cacert, const char *pin, struct err *e);
+	void (*trust_free)(struct tls_trust *t);
+	struct tls_identity *(*identity)(const char *cert, const char *key, struct err *e);   /* PEM files.  One reference */
+	void (*identity_drop)(struct tls_identity *i);
+	const char *(*pin)(const struct tls_identity *i);   /* of its public key; lives as long */
+	struct tls *(*client)(struct tls_trust *t);         /* t must outlive it.  Owned */
+	struct tls *(*server)(struct tls_identity *i);      /* takes a reference.  Owned */
+	int (*ready)(struct tls *t, int fd, struct err *e); /* the handshake: 1 done, 0 wait for want, -1 failed */
+	short (*want)(const struct tls *t);
+	/* As net_read and net_write.  A read of 16 KiB or more leaves nothing behind that poll does not see.  After TLS_AGAIN the next
+	 * write must begin with the same bytes. */
+	ssize_t (*read)(struct tls *t, int fd, void *p, size_t n);
+	ssize_t (*write)(struct tls *t, int fd, const void *p, size_t n);
+	void (*shut)(struct tls *t, int fd);                /* says that nothing more will be written; later reads are of bytes that nobody wants */
+	void (*free)(struct tls *t);
+};
+extern const struct tls_calls *const tls;   /* NULL: built without */
+
 /* ---- net.c: connections behind read, write, close -------------------------------------------------------- */
 
 struct url {
@@ -350,23 +379,30 @@ struct url {
 };
 int url_parse(struct url *u, const char *text, struct err *e);
 
-struct net;                /* one connection; non-blocking underneath; TLS will stand behind the same calls */
+struct net;                /* one connection; non-blocking underneath; TLS stands behind the same calls */
 struct net_addrs;          /* what a URL (or the proxy that applies to it) resolved to */
+struct net_proof {         /* https: by what a server is believed (tls_calls.trust) */
+	const char *cacert, *pin;
+};
 /* May block in the resolver.  *proxied: requests must carry the absolute form.  https without TLS is an error that says so.  Owned. */
-struct net_addrs *net_resolve(const struct url *u, bool *proxied, struct err *e);
+struct net_addrs *net_resolve(const struct url *u, const struct net_proof *proof, bool *proxied, struct err *e);
 void net_addrs_free(struct net_addrs *a);
 /* Starts connecting, never blocks: tries the addresses in turn, the next when one fails or is slow.  Owned.  a must outlive it. */
 struct net *net_open(const struct net_addrs *a, struct err *e);
-struct net *net_adopt(int fd);                              /* an accepted socket; takes fd */
-/* 1 connected, 0 wait for net_want, -1 failed (err).  Call until it is not 0. */
+struct net *net_adopt(int fd, struct tls_identity *show);   /* an accepted socket; takes fd.  show NULL: no TLS */
+/* 1 connected and, with TLS, shaken hands; 0 wait for net_want; -1 failed (err; its code may be one of tls's).  Call until it is not 0.
+ * After TLS_PLAIN what is written goes out as it is. */
 int net_ready(struct net *c, struct err *e);
-enum { NET_AGAIN = -2 };
-/* > 0 bytes, 0 end of stream (read only), -1 failed with errno, NET_AGAIN: wait for net_want. */
+enum { NET_AGAIN = TLS_AGAIN };
+bool net_shaking(const struct net *c);                      /* connected, but the TLS handshake is not over */
+/* > 0 bytes, 0 end of stream (read only), -1 failed with errno, NET_AGAIN: wait for net_want.  Give a read room for 16 KiB at least;
+ * after NET_AGAIN begin the next write with the same bytes. */
 ssize_t net_read(struct net *c, void *p, size_t n);
 ssize_t net_write(struct net *c, const void *p, size_t n);
 int net_fd(const struct net *c);
 short net_want(const struct net *c, bool writing);          /* the poll events to wait for before the next net_write, or net_read */
 int64_t net_wake(const struct net *c);                      /* while connecting: mono time at which to call net_ready again */
+int net_shut(struct net *c);                                /* nothing more will be written; what still comes is for nobody */
 void net_close(struct net *c);
 /* Listening sockets, non-blocking, close-on-exec.  How many were put in fd[max], or -1.  port "0": a free one, the same for
  * all; *port_out says which. */
@@ -383,6 +419,7 @@ int locate_make(const char *root, struct err *e);
 
 struct place {
 	const char *url, *queue, *password;   /* queue, password: NULL when not known */
+	const char *pin;                      /* https: of its certificate; NULL: none, the issuer counts */
 	bool local;                           /* the server of root/server.json; else one that was named */
 };
 struct locate;

@@ -30,7 +30,7 @@ struct locate {
 	int lock, ready;       /* start.lock, held; the pipe of a server that is starting; -1 */
 	int64_t end, wake;     /* end: when starting is given up; 0 while nothing starts */
 	off_t log;             /* the size of server.log before the start */
-	char *url;
+	char *url, *pin;
 	struct buf password;
 };
 
@@ -139,6 +139,7 @@ locate_free(struct locate *l)
 		memset(l->password.p, 0, l->password.cap);
 	buf_free(&l->password);
 	free(l->url);
+	free(l->pin);
 	free(l);
 }
 
@@ -210,6 +211,8 @@ lookup(struct locate *l, struct err *e)
 	if (rc == 1) {
 		free(l->url);
 		l->url = xstrdup(member(d, "url"));
+		free(l->pin);
+		l->pin = member(d, "pin") ? xstrdup(member(d, "pin")) : NULL;
 	}
 	json_free(d);
 	buf_free(&text);
@@ -381,6 +384,7 @@ locate_step(struct locate *l, struct place *p, struct err *e)
 	if (rc == 1) {
 		l->create = false;
 		p->url = p->local ? l->url : l->conf->url;
+		p->pin = p->local && !l->conf->pin ? l->pin : l->conf->pin;
 		credentials(l, p);
 	}
 	return rc;

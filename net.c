@@ -7,7 +7,8 @@
  * open meanwhile, and the first that answers wins.  So a dead address costs a moment, and a slow one is not given up for a dead
  * one.  net_fd is the youngest try, net_wake says when the others must be looked at.
  *
- * TLS will stand in net_ready (a handshake follows), net_read, net_write, net_want and net_close; nobody else touches the bytes.
+ * TLS (tls.c) stands in net_ready, which goes on to the handshake, net_read, net_write, net_want, net_shut and net_close; nobody
+ * else touches the bytes.
  */
 #include "labtasker.h"
 
@@ -364,6 +365,7 @@ struct addr {
 struct net_addrs {
 	size_t n;
 	char via[160];               /* before what goes wrong: which proxy; "" none */
+	struct tls_trust *trust;     /* https: whom the connections must lead to */
 	struct addr at[ADDRESSES];
 };
 
@@ -447,7 +449,7 @@ unix_addr(const char *path)
 }
 
 static int
-resolve(struct net_addrs *a, const struct url *u, bool *proxied, struct err *e)
+resolve(struct net_addrs *a, const struct url *u, const struct net_proof *proof, bool *proxied, struct err *e)
 {
 	struct url proxy;
 	int rc;
@@ -456,9 +458,13 @@ resolve(struct net_addrs *a, const struct url *u, bool *proxied, struct err *e)
 		a->at[a->n++] = unix_addr(u->path);
 		return 0;
 	}
-	if (!strcmp(u->scheme, "https"))
-		return err_set(e, 1, "https://%.150s: this build has no TLS: use http:// through a tunnel (ssh -L), or on a "
-		    "network that is yours", u->host);
+	if (!strcmp(u->scheme, "https")) {
+		if (!tls)
+			return err_set(e, 1, "https://%.150s: this build has no TLS: get one that has (make TLS=1), or use http:// through a "
+			    "tunnel (ssh -L)", u->host);
+		a->trust = tls->trust(u->host, proof->cacert, proof->pin, e);
+		return a->trust ? lookup(a, u->host, atoi(u->port), e) : -1;
+	}
 	rc = proxy_of(u, &proxy, e);
 	if (rc <= 0)
 		return rc < 0 ? -1 : lookup(a, u->host, atoi(u->port), e);
@@ -468,27 +474,31 @@ resolve(struct net_addrs *a, const struct url *u, bool *proxied, struct err *e)
 }
 
 struct net_addrs *
-net_resolve(const struct url *u, bool *proxied, struct err *e)
+net_resolve(const struct url *u, const struct net_proof *proof, bool *proxied, struct err *e)
 {
 	struct net_addrs *a = xcalloc(1, sizeof *a);
 
 	*proxied = false;
-	if (!resolve(a, u, proxied, e))
+	if (!resolve(a, u, proof, proxied, e))
 		return a;
-	free(a);
+	net_addrs_free(a);
 	return NULL;
 }
 
 void
 net_addrs_free(struct net_addrs *a)
 {
+	if (a && a->trust)
+		tls->trust_free(a->trust);
 	free(a);
 }
 
 /* ---- connecting ---- */
 
 struct net {
-	bool up;
+	bool up;                     /* connected; with tls the handshake may be still to come */
+	bool proven;                 /* the handshake is over */
+	struct tls *tls;             /* NULL: none */
 	int n, fd[TRIES];            /* up: the connection is fd[0]; else the tries under way, the youngest last */
 	const struct net_addrs *a;
 	size_t next;                 /* the address to be tried next */
@@ -563,6 +573,8 @@ win(struct net *c, int i)
 	c->fd[0] = fd;
 	c->n = 1;
 	c->up = true;
+	if (c->a->trust)
+		c->tls = tls->client(c->a->trust);
 }
 
 /* What became of the tries. */
@@ -612,6 +624,23 @@ begin(struct net *c, int64_t now)
 	}
 }
 
+/* A client that speaks no TLS is still to be told so. */
+static int
+shake(struct net *c, struct err *e)
+{
+	struct err why = {0};
+	int rc = tls->ready(c->tls, c->fd[0], &why);
+
+	c->proven = rc > 0;
+	if (rc >= 0)
+		return rc;
+	if (why.code == TLS_PLAIN) {
+		tls->free(c->tls);
+		c->tls = NULL;
+	}
+	return err_set(e, why.code, "%s", why.msg);
+}
+
 int
 net_ready(struct net *c, struct err *e)
 {
@@ -622,7 +651,7 @@ net_ready(struct net *c, struct err *e)
 			begin(c, c->looked);
 	}
 	if (c->up)
-		return 1;
+		return net_shaking(c) ? shake(c, e) : 1;
 	return c->n || c->next < c->a->n ? 0 : err_set(e, 1, "%s%s", c->a->via, strerror(c->why));
 }
 
@@ -639,7 +668,7 @@ net_open(const struct net_addrs *a, struct err *e)
 }
 
 struct net *
-net_adopt(int fd)
+net_adopt(int fd, struct tls_identity *show)
 {
 	struct net *c = xcalloc(1, sizeof *c);
 
@@ -649,7 +678,15 @@ net_adopt(int fd)
 	c->up = true;
 	c->n = 1;
 	c->fd[0] = fd;
+	if (show)
+		c->tls = tls->server(show);
 	return c;
+}
+
+bool
+net_shaking(const struct net *c)
+{
+	return c->up && c->tls && !c->proven;
 }
 
 int64_t
@@ -675,8 +712,11 @@ would_block(void)
 ssize_t
 net_read(struct net *c, void *p, size_t n)
 {
-	ssize_t k = sys_read(c->fd[0], p, n);
+	ssize_t k;
 
+	if (c->tls)
+		return tls->read(c->tls, c->fd[0], p, n);
+	k = sys_read(c->fd[0], p, n);
 	return k < 0 && would_block() ? NET_AGAIN : k;
 }
 
@@ -685,6 +725,8 @@ net_write(struct net *c, const void *p, size_t n)
 {
 	ssize_t k;
 
+	if (c->tls)
+		return tls->write(c->tls, c->fd[0], p, n);
 	do
 		k = write(c->fd[0], p, n);
 	while (k < 0 && errno == EINTR);
@@ -700,7 +742,17 @@ net_fd(const struct net *c)
 short
 net_want(const struct net *c, bool writing)
 {
+	if (net_shaking(c))
+		return tls->want(c->tls);
 	return writing || !c->up ? POLLOUT : POLLIN;
+}
+
+int
+net_shut(struct net *c)
+{
+	if (c->tls)
+		tls->shut(c->tls, c->fd[0]);
+	return shutdown(c->fd[0], SHUT_WR);
 }
 
 void
@@ -708,6 +760,10 @@ net_close(struct net *c)
 {
 	if (!c)
 		return;
+	if (c->tls) {
+		tls->shut(c->tls, c->fd[0]);
+		tls->free(c->tls);
+	}
 	while (c->n)
 		close(c->fd[--c->n]);
 	free(c);

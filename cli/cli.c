@@ -170,6 +170,16 @@ unknown(char **word, int n)
 	return EXIT_USAGE;
 }
 
+/* What is named on the command line goes before the configuration. */
+static void
+override(char **to, const char *text)
+{
+	if (!text)
+		return;
+	free(*to);
+	*to = xstrdup(text);
+}
+
 static int
 run(struct context *x, const struct command *c, int argc, char **argv)
 {
@@ -189,6 +199,8 @@ run(struct context *x, const struct command *c, int argc, char **argv)
 		warn("%s", e.msg);
 		rc = e.code;
 	} else {
+		override(&conf.cacert, a.cacert);
+		override(&conf.pin, a.pin);
 		x->conf = &conf;
 		rc = c->run(x, &a);
 		x->conf = NULL;

@@ -39,6 +39,7 @@ struct args {
 	int nword;
 	char **rest;               /* what stood after --, NULL when there was no -- */
 	int nrest;
+	const char *cacert, *pin;  /* of every command that is not noconf; NULL: not given */
 	bool help;                 /* --help or -h was given; nothing behind it was looked at */
 };
 struct command;

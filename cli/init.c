@@ -54,10 +54,12 @@ set_string(struct buf *b, const char *section, const char *key, const char *text
 
 /* ---- init ---- */
 
-enum { URL, LOCAL, NAME, PASSWORD, PASSWORD_FILE, CREATE, TRACEBACK, INTERVAL, FORCE, QUIET, END };
+enum { URL, CACERT, PIN, LOCAL, NAME, PASSWORD, PASSWORD_FILE, CREATE, TRACEBACK, INTERVAL, FORCE, QUIET, END };
 
 const struct opt init_opts[] = {
-	[URL] = {"--url --api-base-url", OPT_TEXT, "URL", "the server: http://HOST:PORT, unix:PATH", NULL},
+	[URL] = {"--url --api-base-url", OPT_TEXT, "URL", "the server: http://HOST:PORT, https://HOST, unix:PATH", NULL},
+	[CACERT] = {"--cacert", OPT_TEXT, "FILE|DIR", "https: believe servers with certificates of these issuers", NULL},
+	[PIN] = {"--pin", OPT_TEXT, "sha256:DIGEST", "https: believe the server with this key or certificate", NULL},
 	[LOCAL] = {"--local", OPT_FLAG, NULL, "no server: a queue in this directory", NULL},
 	[NAME] = {"--queue-name", OPT_TEXT, "NAME", "the queue", NULL},
 	[PASSWORD] = {"--password", OPT_TEXT, "TEXT", "its password", NULL},
@@ -174,12 +176,14 @@ static int
 compose(struct buf *b, const struct answers *an, const struct args *a, struct err *e)
 {
 	struct buf number = {0};
+	const char *cacert = a->val[CACERT].text, *pin = a->val[PIN].text;
 	int rc;
 
 	buf_adds(b, an->url ? template : local_template);
 	json_repr(&number, a->val[INTERVAL].real);
 	rc = toml_set(b, "task", "heartbeat_interval", number.p, e) < 0 ||
 	    toml_set(b, "", "enable_traceback_filter", a->val[TRACEBACK].num ? "true" : "false", e) < 0 ||
+	    (cacert && set_string(b, "endpoint", "cacert", cacert, e) < 0) || (pin && set_string(b, "endpoint", "pin", pin, e) < 0) ||
 	    (an->url && (set_string(b, "endpoint", "api_base_url", an->url, e) < 0 ||
 	    set_string(b, "queue", "queue_name", an->queue, e) < 0 || set_string(b, "queue", "password", an->password, e) < 0));
 	buf_free(&number);
@@ -246,6 +250,15 @@ write_all(const struct conf *conf, const struct buf *text, struct err *e)
 	return 0;
 }
 
+/* Owned; NULL when neither is there. */
+static char *
+given_or_env(const char *text, const char *env)
+{
+	if (!text)
+		text = getenv(env);
+	return text && *text ? xstrdup(text) : NULL;
+}
+
 int
 cmd_init(struct context *x, struct args *a)
 {
@@ -264,6 +277,8 @@ cmd_init(struct context *x, struct args *a)
 		goto out;
 	}
 	conf.url = an.url ? xstrdup(an.url) : NULL;
+	conf.cacert = given_or_env(a->val[CACERT].text, "LABTASKER_CACERT");
+	conf.pin = given_or_env(a->val[PIN].text, "LABTASKER_PIN");
 	conf.queue = an.queue ? xstrdup(an.queue) : NULL;
 	conf.password = an.password ? xstrdup(an.password) : NULL;
 	conf.url_from = an.url ? CONF_FILE : CONF_NONE;

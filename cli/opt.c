@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What every command that speaks to a server takes. */
+enum { CACERT, PIN, COMMON };
+static const struct opt common[COMMON + 1] = {
+	[CACERT] = {"--cacert", OPT_TEXT, "FILE|DIR", "https: believe servers with certificates of these issuers", NULL},
+	[PIN] = {"--pin", OPT_TEXT, "sha256:DIGEST", "https: believe the server with this key or certificate", NULL},
+	[COMMON] = {0}
+};
+
 struct parse {
 	const struct command *c;
 	int argc, i;
@@ -52,10 +60,31 @@ spelt(struct str name, struct str given, bool *off)
 }
 
 static int
+count(const struct command *c)
+{
+	int n = 0;
+
+	while (c->opts[n].names)
+		n++;
+	return n;
+}
+
+/* The i-th option of a command: those of its own, then the common ones.  NULL: there are no more. */
+static const struct opt *
+row(const struct command *c, int i)
+{
+	int n = count(c);
+
+	return i < n ? &c->opts[i] : i < n + (c->noconf ? 0 : COMMON) ? &common[i - n] : NULL;
+}
+
+static int
 find(const struct command *c, struct str given, bool *off)
 {
-	for (int i = 0; c->opts[i].names; i++) {
-		const char *p = c->opts[i].names;
+	const struct opt *o;
+
+	for (int i = 0; (o = row(c, i)); i++) {
+		const char *p = o->names;
 
 		for (struct str name; next_word(&p, ' ', &name);)
 			if (spelt(name, given, off))
@@ -99,10 +128,11 @@ static int
 unknown(struct parse *p, struct str given)
 {
 	struct str best = {0};
+	const struct opt *o;
 	int least = 3;   /* more than two letters changed is another word */
 
-	for (int i = 0; p->c->opts[i].names; i++) {
-		const char *names = p->c->opts[i].names;
+	for (int i = 0; (o = row(p->c, i)); i++) {
+		const char *names = o->names;
 
 		for (struct str name; next_word(&names, ' ', &name);) {
 			int d = opt_distance(name, given);
@@ -165,7 +195,7 @@ read_value(const struct opt *o, const char *text, struct optval *v)
 static int
 take(struct parse *p, int i, struct str name, const char *text)
 {
-	const struct opt *o = &p->c->opts[i];
+	const struct opt *o = row(p->c, i);
 	const char *want;
 
 	if (!text)
@@ -190,6 +220,7 @@ long_option(struct parse *p, const char *word)
 	struct str name = {word, eq ? (size_t)(eq - word) : strlen(word)};
 	bool off;
 	int i = find(p->c, name, &off);
+	enum opt_kind kind;
 
 	if (i < 0 && str_is(name, "--help")) {
 		p->a->help = true;
@@ -197,15 +228,16 @@ long_option(struct parse *p, const char *word)
 	}
 	if (i < 0)
 		return unknown(p, name);
-	if (p->c->opts[i].kind == OPT_ASKED && !eq && (p->i + 1 == p->argc || p->argv[p->i + 1][0] == '-')) {
+	kind = row(p->c, i)->kind;
+	if (kind == OPT_ASKED && !eq && (p->i + 1 == p->argc || p->argv[p->i + 1][0] == '-')) {
 		p->a->val[i] = (struct optval){.given = true};
 		return 0;
 	}
-	if (p->c->opts[i].kind == OPT_OPTIONAL && !eq) {
+	if (kind == OPT_OPTIONAL && !eq) {
 		p->a->val[i] = (struct optval){.given = true, .real = -1};
 		return 0;
 	}
-	if (p->c->opts[i].kind != OPT_FLAG)
+	if (kind != OPT_FLAG)
 		return take(p, i, name, eq ? eq + 1 : next_arg(p));
 	if (eq)
 		return err_set(p->e, EXIT_USAGE, "%.*s takes no value", (int)name.n, name.p);
@@ -259,11 +291,10 @@ int
 opt_parse(const struct command *c, int argc, char **argv, struct args *a, struct err *e)
 {
 	struct parse p = {c, argc, 0, argv, a, e};
-	size_t n = 0;
+	size_t n = (size_t)count(c);
 
-	while (c->opts[n].names)
-		n++;
-	*a = (struct args){.val = xcalloc(n, sizeof *a->val), .nval = n, .word = xcalloc((size_t)argc + 1, sizeof *a->word)};
+	*a = (struct args){.val = xcalloc(n + COMMON, sizeof *a->val), .nval = n + COMMON};
+	a->word = xcalloc((size_t)argc + 1, sizeof *a->word);
 	for (size_t i = 0; i < n; i++)
 		if (c->opts[i].deflt)
 			read_value(&c->opts[i], c->opts[i].deflt, &a->val[i]);
@@ -284,6 +315,8 @@ opt_parse(const struct command *c, int argc, char **argv, struct args *a, struct
 			return -1;
 		}
 	}
+	a->cacert = a->val[n + CACERT].text;
+	a->pin = a->val[n + PIN].text;
 	return a->help ? 0 : count_words(&p);
 }
 
@@ -331,9 +364,11 @@ help_row(struct buf *b, const char *names, const char *arg, const char *help, co
 void
 opt_help(struct buf *b, const struct command *c, const char *prog)
 {
+	const struct opt *o;
+
 	buf_printf(b, "usage: %s %s [options]%s%s\n", prog, c->name, c->synopsis ? " " : "", c->synopsis ? c->synopsis : "");
 	buf_printf(b, "%s\n\noptions:\n", c->about);
-	for (const struct opt *o = c->opts; o->names; o++)
+	for (int i = 0; (o = row(c, i)); i++)
 		help_row(b, o->names, o->kind == OPT_FLAG ? NULL : o->arg, o->help, o->kind == OPT_FLAG ? NULL : o->deflt);
 	help_row(b, "-h --help", NULL, "show this", NULL);
 	if (c->alias)

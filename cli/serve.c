@@ -9,14 +9,16 @@
 #include <string.h>
 
 enum {
-	HOST, PORT, UNIX, STORE, SYNC, ADVERTISE, REPAIR, NO_CREATE, METRICS, LOG, LOG_FORMAT, CONNECTIONS, BODY, PATIENCE, VERBOSE,
-	DB_MODE, DB_PATH, ENV_FILE, END
+	HOST, PORT, UNIX, CERT, KEY, STORE, SYNC, ADVERTISE, REPAIR, NO_CREATE, METRICS, LOG, LOG_FORMAT, CONNECTIONS, BODY, PATIENCE,
+	VERBOSE, DB_MODE, DB_PATH, ENV_FILE, END
 };
 
 const struct opt serve_cmd_opts[] = {
 	[HOST] = {"--host", OPT_TEXT, "HOST", "listen there (API_HOST; default 127.0.0.1, as labtasker-server 0.0.0.0)", NULL},
 	[PORT] = {"--port", OPT_TEXT, "PORT", "on this port (API_PORT; default 9321; 0: a free one)", NULL},
 	[UNIX] = {"--unix", OPT_TEXT, "PATH", "listen on a Unix socket; without --host or --port there alone", NULL},
+	[CERT] = {"--cert", OPT_TEXT, "FILE", "TLS: the certificate and those of its issuers, PEM; HUP reads it anew", NULL},
+	[KEY] = {"--key", OPT_TEXT, "FILE", "its private key, PEM (default: in the file of --cert)", NULL},
 	[STORE] = {"--store", OPT_TEXT, "DIR", "keep the journal there (default .labtasker)", NULL},
 	[SYNC] = {"--sync", OPT_TEXT, "always|SECONDS|never", "when what was answered is on disk", "always"},
 	[ADVERTISE] = {"--advertise", OPT_TEXT, "URL", "the address that clients of this directory are told", NULL},
@@ -117,6 +119,23 @@ read_limits(struct serve_opts *o, const struct args *a, struct err *e)
 	return 0;
 }
 
+/* TLS is for TCP; a Unix socket is as safe as its directory. */
+static int
+read_tls(struct serve_opts *o, const struct args *a, struct err *e)
+{
+	o->cert = given(&a->val[CERT], NULL);
+	o->key = given(&a->val[KEY], NULL);
+	if (a->cacert || a->pin)
+		return err_set(e, EXIT_USAGE, "--cacert and --pin are for those who ask a server: this one shows what --cert and --key name");
+	if (o->key && !o->cert)
+		return err_set(e, EXIT_USAGE, "--key: the certificate that belongs to it is missing: --cert FILE");
+	if (o->cert && !o->host)
+		return err_set(e, EXIT_USAGE, "--cert: there is no TLS on a Unix socket: add --host or --port");
+	if (!o->key)
+		o->key = o->cert;
+	return 0;
+}
+
 static int
 fill(struct serve_opts *o, const struct context *x, const struct args *a, struct err *e)
 {
@@ -136,7 +155,7 @@ fill(struct serve_opts *o, const struct context *x, const struct args *a, struct
 			return -1;
 	}
 	if (read_env("PERIODIC_TASK_INTERVAL", &o->polling, e) < 0 || read_env("SSE_PING_INTERVAL", &o->ping, e) < 0
-	    || read_env("EVENT_BUFFER_SIZE", &events, e) < 0 || read_limits(o, a, e) < 0)
+	    || read_env("EVENT_BUFFER_SIZE", &events, e) < 0 || read_limits(o, a, e) < 0 || read_tls(o, a, e) < 0)
 		return -1;
 	o->events = events < 1 ? 1 : (size_t)events;
 	return read_sync(a->val[SYNC].text, &o->sync, e);

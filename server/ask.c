@@ -190,7 +190,7 @@ ask_route(struct ask *a, const struct route *routes, size_t n, struct str path)
 
 		if (!path_is(routes[i].path, (struct str){path.p, path.n - 1}, &id))
 			continue;
-		buf_adds(&a->out->head, "Location: http://");
+		buf_printf(&a->out->head, "Location: http%s://", a->req->tls ? "s" : "");
 		buf_add(&a->out->head, host ? host->p : "localhost", host ? host->n : 9);
 		escape_path(&a->out->head, (struct str){path.p, path.n - 1});
 		if (a->query.n) {

@@ -131,13 +131,15 @@ claim_take(const char *dir, struct err *e)
 }
 
 int
-claim_publish(struct claim *c, const char *url, const char *store_id, struct err *e)
+claim_publish(struct claim *c, const char *url, const char *pin, const char *store_id, struct err *e)
 {
 	struct buf b = {0};
 	int rc;
 
 	buf_adds(&b, "{\"version\":\"" LABTASKER_VERSION "\",\"url\":");
 	json_putstr(&b, str_of(url), 0);
+	if (pin)
+		buf_printf(&b, ",\"pin\":\"%s\"", pin);
 	buf_adds(&b, ",\"host\":");
 	json_putstr(&b, str_of(sys_host()), 0);
 	buf_printf(&b, ",\"pid\":%ld,\"store\":\"%s\"}\n", (long)getpid(), store_id);

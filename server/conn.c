@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 enum {
 	READ = 32 << 10, READS = 4,   /* bytes a read, reads a turn: nobody is kept waiting by a peer that sends much */
@@ -50,6 +49,7 @@ struct conn {
 	bool held;                /* it is a fetch that waits for a task: its place is wait */
 	struct wait *wait;
 	bool stalled;             /* in holds requests that were not looked at, for out was full */
+	bool tls, shaking;        /* TLS stands between us / is being agreed on: nothing is asked yet */
 	bool eof, closing;        /* the peer sends no more / we close when out is empty */
 	bool linger;              /* all is sent; what still comes is dropped, so that a reset does not overtake our answer */
 	size_t settled, answers;  /* bytes of out that may leave; answers behind them */
@@ -70,7 +70,8 @@ conn_new(struct net *net, uint64_t peer, const char *from, const struct conn_opt
 	c->net = net;
 	c->peer = peer;
 	c->opts = opts;
-	c->since = now.mono;
+	c->since = c->began = now.mono;
+	c->tls = c->shaking = net_shaking(net);
 	strncpy(c->from, from, sizeof c->from - 1);
 	http_init(&c->http, false);
 	if (opts->max_body)
@@ -116,6 +117,12 @@ conn_peer(const struct conn *c)
 }
 
 bool
+conn_shaking(const struct conn *c)
+{
+	return c->shaking;
+}
+
+bool
 conn_waits(const struct conn *c)
 {
 	return c->waits;
@@ -151,7 +158,7 @@ conn_want(const struct conn *c)
 static bool
 partial(const struct conn *c)
 {
-	return !c->waits && !c->held && !c->stalled && !c->closing && (c->inside || c->in.len > c->used);
+	return !c->waits && !c->held && !c->stalled && !c->closing && (c->shaking || c->inside || c->in.len > c->used);
 }
 
 int64_t
@@ -382,7 +389,7 @@ static void
 handle(struct conn *c, struct rest *api, struct now now)
 {
 	struct request r = {
-		.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer, .who = c, .wait = &c->wait
+		.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer, .who = c, .wait = &c->wait, .tls = c->tls
 	};
 	static struct answer a;   /* its buffers live on from answer to answer */
 	enum api_result done;
@@ -477,6 +484,27 @@ tidy(struct conn *c)
 		buf_free(&c->in);
 }
 
+/* The handshake goes on.  Whether it is over and there may be a request. */
+static bool
+shake(struct conn *c, struct now now)
+{
+	struct err e = {0};
+	int rc = net_ready(c->net, &e);
+
+	c->since = now.mono;
+	c->shaking = !rc;
+	if (rc >= 0)
+		return rc;
+	c->closing = true;
+	if (e.code == TLS_PLAIN)
+		refuse(c, 400, e.msg, now.wall);
+	else
+		c->eof = true;
+	if (c->opts->log)
+		warn("%s: %s", c->from, e.msg);
+	return false;
+}
+
 /* Reads what nobody wants, to see the end. */
 static void
 read_away(struct conn *c)
@@ -494,6 +522,8 @@ take_in(struct conn *c, struct rest *api, struct now now)
 {
 	ssize_t n;
 
+	if (c->shaking && !shake(c, now))
+		return false;
 	if (c->linger || c->listener) {
 		read_away(c);
 		return false;
@@ -629,13 +659,13 @@ conn_flush(struct conn *c, struct now now)
 	c->since = now.mono;
 	buf_free(&c->in);
 	c->used = 0;
-	return !shutdown(net_fd(c->net), SHUT_WR);
+	return !net_shut(c->net);
 }
 
 bool
 conn_late(struct conn *c, struct now now)
 {
-	if (c->out.len || c->linger || !partial(c))
+	if (c->out.len || c->linger || c->shaking || !partial(c))
 		return false;
 	c->closing = true;
 	c->since = now.mono;

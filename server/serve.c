@@ -26,6 +26,7 @@ enum {
 	IDLE = 60,            /* seconds without anybody after which a server that a client started ends */
 	AUTH_SLICE = 1000,    /* microseconds */
 	AHEAD = 1 << 20,      /* zeros behind the journal: a thousand turns or so */
+	SHAKES = 4,           /* steps of TLS handshakes a turn: each may reckon for a millisecond or two */
 	GOODBYE = 1           /* seconds that unsent answers have at the end */
 };
 
@@ -39,6 +40,8 @@ struct server {
 	struct rest *api;
 	struct conn_opts conn_opts;
 	int listener[LISTENERS], listeners;
+	int plain;            /* the listener that has no TLS, the Unix one; -1 none */
+	struct tls_identity *identity;   /* what the others show; NULL: no TLS */
 	char socket[108];     /* of the Unix listener, "" none */
 	int port;
 	struct conn **conn;
@@ -190,6 +193,7 @@ listen_unix(struct server *s, const char *path, struct err *e)
 	if (fd < 0)
 		return -1;
 	snprintf(s->socket, sizeof s->socket, "%s", path);
+	s->plain = fd;
 	s->listener[s->listeners++] = fd;
 	return 0;
 }
@@ -241,7 +245,7 @@ own_url(const struct server *s)
 		return xstrdup(o->advertise);
 	if (s->port) {
 		host = any ? sys_host() : host;
-		return xprintf(strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, s->port);
+		return xprintf(strchr(host, ':') ? "http%s://[%s]:%d" : "http%s://%s:%d", s->identity ? "s" : "", host, s->port);
 	}
 	if (s->socket[0] != '/') {
 		char cwd[4096];
@@ -250,6 +254,75 @@ own_url(const struct server *s)
 			return xprintf("unix:%s/%s", cwd, s->socket);
 	}
 	return xprintf("unix:%s", s->socket);
+}
+
+/* The pin that server.json tells of: of our own certificate, where it is what clients get to see. */
+static const char *
+own_pin(const struct server *s, const char *url)
+{
+	struct url u;
+
+	if (!s->identity || url_parse(&u, url, NULL) < 0 || strcmp(u.scheme, "https") || atoi(u.port) != s->port)
+		return NULL;
+	return tls->pin(s->identity);
+}
+
+/* Reads the certificate and the key, at the start and on SIGHUP; those of before stay when the new ones will not do. */
+static int
+read_identity(struct server *s, struct err *e)
+{
+	struct tls_identity *i;
+
+	if (!s->opts->cert)
+		return 0;
+	if (!tls)
+		return err_set(e, EXIT_REFUSED, "--cert: this build has no TLS: get one that has (make TLS=1), or leave it to a proxy before "
+		    "the server");
+	i = tls->identity(s->opts->cert, s->opts->key, e);
+	if (!i)
+		return -1;
+	if (s->identity)
+		tls->identity_drop(s->identity);
+	s->identity = i;
+	return 0;
+}
+
+static int
+publish(struct server *s, struct err *e)
+{
+	char *url = own_url(s);
+	int rc = claim_publish(s->claim, url, own_pin(s, url), journal_store_id(s->journal), e);
+
+	free(url);
+	return rc;
+}
+
+static void
+announce(const struct server *s)
+{
+	char *url = own_url(s);
+
+	if (!s->opts->local)
+		warn("serving %s at %s (process %ld%s%s)", s->dir, url, (long)getpid(), s->identity ? "; --pin " : "",
+		    s->identity ? tls->pin(s->identity) : "");
+	free(url);
+}
+
+static void
+reload(struct server *s)
+{
+	struct err e = {0};
+
+	if (s->opts->log)
+		log_reopen();
+	if (!s->opts->cert)
+		return;
+	if (read_identity(s, &e) < 0)
+		warn("%s; the certificate and key of before stay in use", e.msg);
+	else if (publish(s, &e) < 0)
+		warn("%s", e.msg);
+	else
+		announce(s);
 }
 
 /* Hashes or checks a password here and now; nobody is connected yet. */
@@ -344,8 +417,6 @@ begin(struct server *s, struct err *e)
 {
 	const struct serve_opts *o = s->opts;
 	struct sigaction sa = {.sa_handler = on_signal};
-	char *url;
-	int rc;
 
 	sigemptyset(&sa.sa_mask);
 	if (sys_pipe(wake) < 0)
@@ -356,7 +427,7 @@ begin(struct server *s, struct err *e)
 	sigaction(SIGINT, &sa, NULL);
 	if (o->local)
 		signal(SIGHUP, SIG_IGN);
-	else if (o->log || signal(SIGHUP, SIG_DFL) != SIG_IGN)
+	else if (o->log || o->cert || signal(SIGHUP, SIG_DFL) != SIG_IGN)
 		sigaction(SIGHUP, &sa, NULL);
 	else
 		signal(SIGHUP, SIG_IGN);   /* nohup */
@@ -365,17 +436,14 @@ begin(struct server *s, struct err *e)
 	set_limits(s);
 	if (o->log && log_check(o->log, e) < 0)
 		return -1;
-	s->claim = claim_take(s->dir, e);
-	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0)
+	if (read_identity(s, e) < 0)
 		return -1;
-	url = own_url(s);
-	rc = claim_publish(s->claim, url, journal_store_id(s->journal), e);
-	if (!rc)
-		log_open(o->log, o->log_json);
-	if (!rc && !o->local)
-		warn("serving %s at %s (process %ld)", s->dir, url, (long)getpid());
-	free(url);
-	return rc;
+	s->claim = claim_take(s->dir, e);
+	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0 || publish(s, e) < 0)
+		return -1;
+	log_open(o->log, o->log_json);
+	announce(s);
+	return 0;
 }
 
 /* ---- connections ---- */
@@ -455,7 +523,7 @@ take(struct server *s, int listener, struct now now)
 			s->poll = xrealloc(s->poll, (s->cap + LISTENERS + 1) * sizeof *s->poll);
 		}
 		peer = peer_of(s, fd, from);
-		s->conn[s->conns++] = conn_new(net_adopt(fd), peer, from, &s->conn_opts, now);
+		s->conn[s->conns++] = conn_new(net_adopt(fd, listener == s->plain ? NULL : s->identity), peer, from, &s->conn_opts, now);
 	}
 }
 
@@ -502,11 +570,15 @@ requests(struct server *s, struct now now)
 	const struct pollfd *p = s->poll + 1 + s->listeners;
 	struct conn *held;
 	bool moved = auth_pending(s->auth) && auth_work(s->auth, AUTH_SLICE);
+	int shakes = 0;
 
 	for (size_t i = 0; i < s->conns; i++) {
 		struct conn *c = s->conn[i];
 
-		if (p[i].revents & (POLLIN | POLLHUP | POLLERR) && conn_want(c) & POLLIN)
+		if (conn_shaking(c)) {
+			if (p[i].revents && shakes++ < SHAKES)
+				conn_input(c, s->api, now);
+		} else if (p[i].revents & (POLLIN | POLLHUP | POLLERR) && conn_want(c) & POLLIN)
 			conn_input(c, s->api, now);
 		else if ((moved && conn_waits(c)) || conn_stalled(c))
 			conn_resume(c, s->api, now);
@@ -541,16 +613,16 @@ send_all(struct server *s, struct now now)
 			drop(s, i);
 }
 
-/* The signal that ends us, or 0.  HUP only opens the log anew, where there is one. */
+/* The signal that ends us, or 0.  HUP only opens the log and reads the certificate anew, where there are such. */
 static int
-signalled(const struct server *s)
+signalled(struct server *s)
 {
 	char c;
 
 	while (read(wake[0], &c, 1) == 1) {
-		if (c != SIGHUP || !s->opts->log)
+		if (c != SIGHUP || (!s->opts->log && !s->opts->cert))
 			return c;
-		log_reopen();
+		reload(s);
 	}
 	return 0;
 }
@@ -635,6 +707,8 @@ finish(struct server *s)
 	store_free(s->store);
 	if (s->claim)
 		claim_release(s->claim);
+	if (s->identity)
+		tls->identity_drop(s->identity);
 	free(s->conn);
 	free(s->poll);
 	free(s->dir);
@@ -643,7 +717,7 @@ finish(struct server *s)
 int
 serve_run(const struct serve_opts *o)
 {
-	struct server s = {.opts = o, .cap = 16};
+	struct server s = {.opts = o, .cap = 16, .plain = -1};
 	struct err e = {0};
 	int rc;
 

@@ -371,6 +371,7 @@ bool field_flag(struct str text, bool *out);   /* true, 1, yes, y, on, t and the
 struct request {
 	struct str method, target, body;
 	const struct http *head;       /* for fields */
+	bool tls;                      /* it came over TLS */
 	uint64_t peer;                 /* who, for auth */
 	void *who;                     /* for api_next */
 	struct wait **wait;            /* where a fetch that is held is kept, for whoever asks to free; NULL: none is held */
@@ -436,6 +437,7 @@ void conn_free(struct conn *c);
 /* Reads once, or goes on with a request that waited for auth, and answers every whole request into its own buffer. */
 void conn_input(struct conn *c, struct rest *api, struct now now);
 void conn_resume(struct conn *c, struct rest *api, struct now now);   /* of one that waits, is stalled, or that api_next gave */
+bool conn_shaking(const struct conn *c);                    /* its TLS handshake is under way: conn_input goes on with it */
 bool conn_waits(const struct conn *c);                      /* a request of its waits for auth */
 bool conn_stalled(const struct conn *c);                    /* it has requests that wait for room: conn_resume */
 void conn_settle(struct conn *c, bool held, const char *why, struct now now);   /* the turn is on disk; or is not: its answers become 503 */
@@ -454,7 +456,8 @@ int64_t conn_idle(const struct conn *c);                    /* mono time since w
 struct claim;
 /* Locks dir (made when missing) by fcntl and by the file "owner".  A holder that is ending is waited for.  NULL with err.  Owned. */
 struct claim *claim_take(const char *dir, struct err *e);
-int claim_publish(struct claim *c, const char *url, const char *store_id, struct err *e);   /* writes server.json */
+/* Writes server.json.  pin: of the certificate at url, or NULL. */
+int claim_publish(struct claim *c, const char *url, const char *pin, const char *store_id, struct err *e);
 void claim_withdraw(struct claim *c);                       /* removes server.json; the locks stay */
 void claim_release(struct claim *c);                        /* removes owner, unlocks, frees */
 
@@ -463,6 +466,7 @@ void claim_release(struct claim *c);                        /* removes owner, un
 struct serve_opts {
 	const char *host, *port;       /* TCP, NULL host: none */
 	const char *unix_path;         /* NULL: none */
+	const char *cert, *key;        /* PEM files: TLS on TCP; NULL: none.  Read again on SIGHUP */
 	const char *root;              /* .labtasker */
 	const char *store;             /* directory; NULL: root */
 	const char *advertise;         /* URL for server.json; NULL: the bound address */

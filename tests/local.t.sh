@@ -81,7 +81,6 @@ ok "an unknown option" status 2 "$lt" submit --nmae x
 ok "nothing to submit" sh -c '"$0" submit; [ $? -ne 0 ]' "$lt"
 ok "help" status 0 "$lt" help loop
 ok "version" status 0 "$lt" --version
-ok "https in this build" sh -c 'LABTASKER_API_BASE_URL=https://localhost:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=p "$0" task ls 2>err; [ $? -ne 0 ] && grep -qi tls err' "$lt"
 
 place long
 deep=$(printf 'd%.0s' 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0)

@@ -3,7 +3,7 @@
 # The order of use: within a room a file calls only files named before it, rooms know the ground floor and not each other (cli
 # knows all), and the ground floor knows no room.  Read off the objects that run.sh made, with nm.
 BIN=${BIN:-tests/bin}
-ground='util sys json hash http tmpl date conf net locate wire call client'
+ground='util sys json hash http tmpl date conf tls net locate wire call client'
 server='server_tree server_regex server_value server_calc server_match server_index server_record server_queue server_show server_events server_live server_wait server_stats server_journal server_auth server_field server_ask server_api server_log server_conn server_claim server_serve'
 worker='worker_guard worker_rundir worker_term worker_prompt worker_job worker_pipe worker_recipe worker_sink worker_progress worker_run worker_loop'
 cli='cli_opt cli_out cli_tty cli_table cli_literal cli_when cli_expr cli_ask cli_select cli_fit cli_edit cli_dryrun cli_loopcmd cli_bulk cli_task cli_ls cli_update cli_delete cli_worker cli_queue cli_init cli_serve cli_finish cli_event cli_status cli_wait cli_logs cli_explain cli_dump cli_completion cli_cli'

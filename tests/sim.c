@@ -225,7 +225,7 @@ link_open(int client)
 	buf_clear(&l->body);
 	http_init(&l->http, true);
 	sys_nonblock(pair[0], true);
-	l->conn = conn_new(net_adopt(pair[1]), (uint64_t)(l - links) + 1, "", &patience, (struct now){disk.wall, disk.mono});
+	l->conn = conn_new(net_adopt(pair[1], NULL), (uint64_t)(l - links) + 1, "", &patience, (struct now){disk.wall, disk.mono});
 	return l;
 }
 
