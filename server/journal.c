@@ -537,7 +537,7 @@ go_to(struct journal *j, uint64_t at)
 static int
 stretch(struct journal *j, size_t n)
 {
-	static const char zeros[16 << 10];
+	static char zeros[16 << 10];   /* not const: in the binary it takes no room */
 	uint64_t at = j->file.size > j->file.end ? j->file.size : j->file.end, to = j->file.end + n + j->ahead;
 	int rc = go_to(j, at);
 
