@@ -12,9 +12,28 @@
 #include <string.h>
 #include <unistd.h>
 
+static char **words;   /* the command line */
+
+/* In the list of processes a server does not pass for the command that started it: that line may have held secrets, too. */
+static void
+show_as_server(void)
+{
+	static const char serve[] = "serve";
+	char *from = words[0] + strlen(words[0]) + 1, *end = from;
+	size_t n;
+
+	for (char **w = words + 1; *w == end; w++)
+		end += strlen(end) + 1;
+	n = (size_t)(end - from);
+	memset(from, 0, n);
+	if (n >= sizeof serve)
+		memcpy(from, serve, sizeof serve);
+}
+
 static int
 local_server(void *arg)
 {
+	show_as_server();
 	return serve_run(arg);
 }
 
@@ -45,6 +64,7 @@ main(int argc, char **argv)
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL, *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
 	struct context x = {.start = start_server, .as_server = !strcmp(name, "labtasker-server"), .argv = argv};
 
+	words = argv;
 	sys_start();
 	return cli_main(&x, argc, argv);
 }

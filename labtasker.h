@@ -107,7 +107,7 @@ void uuid_print(const unsigned char id[16], char out[37]);
 
 /* ---- sys.c: the floor; each newer or odd call behind one function with a fallback (OURS 7) ------------ */
 
-void sys_start(void);        /* once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored */
+void sys_start(void);        /* once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no core files */
 int64_t sys_wall(void);
 int64_t sys_mono(void);      /* CLOCK_MONOTONIC, else times(2) */
 int64_t sys_from_local(int64_t wall); /* a time read as if UTC that was this machine's local time; as it is where the system cannot tell */
@@ -144,7 +144,8 @@ struct sys_spawn {
 	const char *tty;      /* not NULL: it leads a session with this terminal, which becomes 0 (unless fd[0] is given), 1 and 2 */
 	int foreground;       /* a terminal whose foreground group the child becomes; -1: none */
 };
-/* Starts argv[0] (searched in PATH of envp): its own process group, default dispositions, empty mask, descriptors 0-2 only.
+/* Starts argv[0] (searched in PATH of envp): its own process group, default dispositions, empty mask, descriptors 0-2 only,
+ * the limit of core files that we had.
  * vfork-class: costs nothing for a large parent.  The pid, or -1 with err.code = errno of what failed (exec too). */
 pid_t sys_spawn(const struct sys_spawn *s, struct err *e);
 /* Forks twice and setsids; in the grandchild, with 0 and 1 on /dev/null, 2 on log and all but keep closed, runs fn(arg) and

@@ -146,11 +146,29 @@ cloexec_below(int max)
 	}
 }
 
+static struct rlimit cores;   /* of core files, as it was at the start; jobs get it back */
+static bool has_cores;
+
+/* A core file of ours would hold the password. */
+static void
+leave_no_core(void)
+{
+	struct rlimit none;
+
+	has_cores = !getrlimit(RLIMIT_CORE, &cores);
+	none = cores;
+	none.rlim_cur = 0;
+	if (has_cores)
+		setrlimit(RLIMIT_CORE, &none);
+}
+
 void
 sys_start(void)
 {
 	struct rlimit r;
 	int max = 1024, fd;
+
+	leave_no_core();
 
 	do
 		fd = open("/dev/null", O_RDWR);
@@ -513,6 +531,8 @@ spawn_child(const struct sys_spawn *s, char **shargv)
 	}
 	if (s->dir && chdir(s->dir) < 0)
 		return errno;
+	if (has_cores)
+		setrlimit(RLIMIT_CORE, &cores);
 	sigemptyset(&dfl.sa_mask);
 	for (int sig = 1; sig < 65; sig++)
 		sigaction(sig, &dfl, NULL);

@@ -15,7 +15,8 @@
 enum opt_kind {
 	OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_INT, OPT_FLOAT, OPT_DURATION, OPT_CHOICE,
 	OPT_OPTIONAL,              /* --x or --x=DURATION */
-	OPT_ASKED                  /* a text that may be left out, to be asked for: given without text; long names only */
+	OPT_SECRET,                /* a text that is blotted out in argv, where others of the machine may read it */
+	OPT_ASKED                  /* likewise, and it may be left out, to be asked for: given without text; long names only */
 };
 struct opt {
 	const char *names;         /* "--task-name --name -n": every spelling; "--[no-]pager" is both of a flag */
@@ -29,6 +30,7 @@ struct optval {
 	const char *text;          /* the last one given, or the default, or NULL */
 	int64_t num;               /* OPT_INT; OPT_FLAG: 1 or 0 (--no-x); OPT_CHOICE: the word's place */
 	double real;               /* OPT_FLOAT, OPT_DURATION (seconds); OPT_OPTIONAL: likewise, -1 without a value */
+	char *secret;              /* OPT_SECRET, OPT_ASKED: the copy that text is */
 	const char **list;         /* OPT_LIST: all that were given, in order */
 	int nlist;
 };
@@ -63,7 +65,8 @@ struct command {
 	int (*run)(struct context *x, struct args *a);
 };
 /* argv begins behind the command's name.  -1 with err (code EXIT_USAGE) naming the option.  Options may follow operands; --x v
- * and --x=v; -abc clusters; -- ends.  a is to be freed in either case; it borrows from argv. */
+ * and --x=v; -abc clusters; -- ends.  a is to be freed in either case; it borrows from argv, but for
+ * secrets, of which argv keeps stars. */
 int opt_parse(const struct command *c, int argc, char **argv, struct args *a, struct err *e);
 void opt_free(struct args *a);
 void opt_help(struct buf *b, const struct command *c, const char *prog);

@@ -186,10 +186,22 @@ read_value(const struct opt *o, const char *text, struct optval *v)
 		v->list[v->nlist++] = text;
 		break;
 	case OPT_TEXT:
+	case OPT_SECRET:
 	case OPT_ASKED:
 		break;
 	}
 	return NULL;
+}
+
+/* The text is the end of the word where the parser is; there it becomes stars. */
+static void
+conceal(struct parse *p, struct optval *v)
+{
+	char *word = p->argv[p->i], *text = word + (v->text - word);
+
+	free(v->secret);
+	v->text = v->secret = xstrdup(text);
+	memset(text, '*', strlen(text));
 }
 
 static int
@@ -204,6 +216,8 @@ take(struct parse *p, int i, struct str name, const char *text)
 	if (want)
 		return err_set(p->e, EXIT_USAGE, "Invalid value for %.*s: '%s': it must be %s", (int)name.n, name.p, text, want);
 	p->a->val[i].given = true;
+	if (o->kind == OPT_SECRET || o->kind == OPT_ASKED)
+		conceal(p, &p->a->val[i]);
 	return 0;
 }
 
@@ -230,7 +244,8 @@ long_option(struct parse *p, const char *word)
 		return unknown(p, name);
 	kind = row(p->c, i)->kind;
 	if (kind == OPT_ASKED && !eq && (p->i + 1 == p->argc || p->argv[p->i + 1][0] == '-')) {
-		p->a->val[i] = (struct optval){.given = true};
+		p->a->val[i].given = true;
+		p->a->val[i].text = NULL;
 		return 0;
 	}
 	if (kind == OPT_OPTIONAL && !eq) {
@@ -323,8 +338,10 @@ opt_parse(const struct command *c, int argc, char **argv, struct args *a, struct
 void
 opt_free(struct args *a)
 {
-	for (size_t i = 0; i < a->nval; i++)
+	for (size_t i = 0; i < a->nval; i++) {
 		free(a->val[i].list);
+		free(a->val[i].secret);
+	}
 	free(a->val);
 	free(a->word);
 	*a = (struct args){0};

@@ -19,7 +19,7 @@ enum { METADATA, QUIET, JSON, F_END, NAME = F_END, PASSWORD, PASSWORD_FILE, C_EN
 const struct opt queue_create_opts[] = {
 	COMMON,
 	[NAME] = {"--queue-name", OPT_TEXT, "NAME", "its name (else QUEUE_NAME in the environment, else asked for)", NULL},
-	[PASSWORD] = {"--password", OPT_TEXT, "TEXT", "its password (else PASSWORD in the environment, else asked for)", NULL},
+	[PASSWORD] = {"--password", OPT_SECRET, "TEXT", "its password (else PASSWORD in the environment, else asked for)", NULL},
 	[PASSWORD_FILE] = {"--password-file", OPT_TEXT, "FILE", "its password is the first line of FILE; - is standard input", NULL},
 	[C_END] = {0}
 };

@@ -1,0 +1,81 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The lines of DESIGN, Security, that no other test holds.
+. tests/lib.sh
+secret=s3cret-of-all
+esc=$(printf '\033')
+# args PID: its line in the list of processes.
+args() { { tr '\0' ' ' <"/proc/$1/cmdline" || ps -A -o pid,args | grep "^ *$1 "; } 2>/dev/null; }
+
+place modes
+umask 000
+ok "a queue" status 0 "$lt" submit -- --n 1
+ok "a run" status 0 "$lt" loop -- sh -c 'umask 077; : >"$LABTASKER_LOG_DIR/own"; echo "got $0"' '%(n)'
+umask 022
+ok "directories are the user's alone" same "$(find .labtasker -type d ! -perm 700)" ""
+ok "so are files and sockets" same "$(find .labtasker ! -type d ! -perm 600)" ""
+
+place argv
+echo "$secret" >pw
+LABTASKER_API_BASE_URL=unix:$PWD/no ok "a password on the command line" status 1 "$lt" queue create --queue-name q --password "$secret"
+"$lt" serve --host 127.0.0.1 --port 0 --store store 2>said &
+server=$!
+await test -f store/server.json
+LABTASKER_API_BASE_URL=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+export LABTASKER_API_BASE_URL
+kill -STOP $server
+"$lt" queue create --password "$secret" --queue-name p >out 2>err </dev/null &
+one=$!
+"$lt" queue create --password="$secret" --queue-name q >out2 2>err2 </dev/null &
+two=$!
+blotted() { [ ! -r "/proc/$1/cmdline" ] || args "$1" | grep -q 'word[ =]\*'; }
+await blotted $one
+await blotted $two
+ok "nobody reads it in the list of processes" sh -c '! printf %s "$1" | grep -q "$2"' x "$(args $one) $(args $two)" "$secret"
+kill -CONT $server
+wait $one && wait $two
+ok "the queues are made" same "$?" 0
+LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD_FILE=pw
+export LABTASKER_QUEUE_NAME LABTASKER_PASSWORD_FILE
+ok "it is the password" status 0 "$lt" submit -- --n 1
+unset LABTASKER_PASSWORD_FILE
+LABTASKER_PASSWORD=$secret
+export LABTASKER_PASSWORD
+ok "a job" status 0 "$lt" loop --no-use-pty -- sh -c 'env; cat "$LABTASKER_LOG_DIR"/*; : %(n)'
+ok "has it neither in its environment nor in its directory" hasnt "$secret" out
+ok "nor has the log of the server" hasnt "$secret" said
+LABTASKER_API_BASE_URL=http://127.0.0.1:1 ok "an unreachable server" status 1 "$lt" task ls
+ok "nor have messages" hasnt "$secret" err
+unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
+ok "nor has the store" sh -c '! grep -rq "$1" store' x "$secret"
+
+place background
+ok "a server in the background" status 0 "$lt" submit --name private -- --n 1
+pid=$(owner)
+line=$(args "$pid")
+ok "is not called by the command that started it" sh -c '! printf %s "$1" | grep -q private' x "$line"
+[ -z "$line" ] || ok "but as a server" sh -c 'printf %s "$1" | grep -q " serve"' x "$line"
+if [ -r "/proc/$pid/limits" ]; then
+	ok "it leaves no core" sh -c 'grep -q "^Max core file size *0 " "/proc/$1/limits"' x "$pid"
+fi
+ok "a job" sh -c 'ulimit -S -c "$(ulimit -H -c)"; ulimit -c >want; "$0" loop --no-use-pty -- sh -c "ulimit -c; : %(n)" >out 2>err </dev/null' "$lt"
+ok "may leave one where it might" cmp want out
+
+# Arguments of a task are data: for the shell, for paths, for terminals.
+place args
+evil="\$(touch pwned); touch pwned; \`touch pwned\` ' \" \\ ../../x${esc}]0;title${esc}\\"
+"$lt" submit -- --t "$evil" >id 2>err || cat err
+ok "as a word" status 0 "$lt" loop --no-use-pty -- printf '%s\n' '%(t)'
+ok "it comes as it was given" same "$(cat out)" "$evil"
+"$lt" submit -- --t "$evil" >id 2>err || cat err
+ok "in a script" status 0 "$lt" loop --no-use-pty -c 'printf "%s\n" %(t)'
+ok "too" same "$(cat out)" "$evil"
+ok "nothing of it has run" test ! -e pwned
+ok "ls" status 0 "$lt" task ls --no-pager
+ok "shows no terminal what to do" hasnt "$esc" out
+ok "as JSON" status 0 "$lt" task ls --no-pager --json
+ok "neither" hasnt "$esc" out
+ok "as a table" status 0 "$lt" task ls --no-pager --fields task_id,args.t
+ok "neither" hasnt "$esc" out
+ok "no name leads out of its directory" status 2 "$lt" submit --name ../../x -- --n 1
+ok "no id does" status 2 "$lt" loop --worker-id ../../x -- echo '%(t)'
