@@ -329,13 +329,20 @@ unconnected(struct client *c, int64_t now, const struct err *e)
 	}
 }
 
+/* Where k's request ends in what the connection sends. */
+static uint64_t
+end_of(const struct client *c, const struct call *k)
+{
+	return k->next ? k->next->at : c->wire.queued;
+}
+
 /* The answer to the first of the sent is whole. */
 static void
 answered(struct client *c, int64_t now)
 {
 	struct call *k = c->sent.head;
 	/* one that came before its request was written ends the connection: what is left of the request would be in the way */
-	bool over = c->wire.http.close || wire_written(&c->wire) < (k->next ? k->next->at : c->wire.queued);
+	bool over = c->wire.http.close || wire_written(&c->wire) < end_of(c, k);
 	struct line one;
 
 	take(&c->sent, &c->sent.head);
@@ -414,9 +421,17 @@ receive(struct client *c, int64_t now)
 static void
 transmit(struct client *c, int64_t now)
 {
+	uint64_t before = wire_written(&c->wire);
 	struct err e = {0};
+	int rc;
 
-	if (!c->wire.up || !wire_write(&c->wire, now, &e))
+	if (!c->wire.up)
+		return;
+	rc = wire_write(&c->wire, now, &e);
+	for (struct call *k = c->sent.head; k; k = k->next)
+		if (end_of(c, k) > before && end_of(c, k) <= wire_written(&c->wire))
+			k->when = now;   /* it is whole, and its answer may be waited for */
+	if (!rc)
 		return;
 	receive(c, now);   /* a refusal may stand there */
 	if (c->wire.net)
@@ -509,12 +524,14 @@ static int64_t
 limit_of(const struct client *c)
 {
 	const struct call *k = c->sent.head;
+	int64_t moved;
 
 	if (c->wire.net && !c->wire.up)
 		return c->wire.since + CONNECT * SECOND;
 	if (!k)
 		return INT64_MAX;
-	return (k->when > c->wire.since ? k->when : c->wire.since) + (call_row(k)->answer + k->wait) * SECOND;
+	moved = end_of(c, k) <= wire_written(&c->wire) ? c->wire.heard : c->wire.since;   /* what goes out behind it does not count */
+	return (k->when > moved ? k->when : moved) + (call_row(k)->answer + k->wait) * SECOND;
 }
 
 /* The try that is under way has had its time. */

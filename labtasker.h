@@ -439,6 +439,7 @@ struct wire {              /* {0}: none */
 	struct net *net;       /* NULL: not open */
 	bool up;               /* connected */
 	int64_t since;         /* mono: when it was begun; once up, when a byte last moved */
+	int64_t heard;         /* mono: when a byte last came; 0: none yet */
 	int answers;           /* whole ones that came on it */
 	uint64_t queued;       /* bytes of all requests; whoever adds to out counts them here */
 	struct buf out;        /* requests, to be added at its end */

@@ -22,6 +22,7 @@ wire_open(struct wire *w, const struct net_addrs *a, int64_t now, struct err *e)
 		return -1;
 	w->up = false;
 	w->since = now;
+	w->heard = 0;
 	w->answers = 0;
 	w->queued = 0;
 	http_init(&w->http, true);
@@ -173,7 +174,7 @@ wire_read(struct wire *w, int64_t now, struct err *e)
 			return WIRE_LOST;
 		}
 		w->in.len += (size_t)n;
-		w->since = now;
+		w->since = w->heard = now;
 	}
 	return ev;
 }

@@ -67,6 +67,7 @@ struct loop {
 	int stop;                 /* what ends us: a signal; 0: nothing yet */
 	int urgency;              /* how often we were told */
 	bool closed;              /* no more fetches */
+	bool suspended;           /* our worker was */
 	bool interrupted;         /* Ctrl-C went to the job: after it we end */
 	int rc;                   /* the exit status so far */
 	bool looking;             /* a fetch was lost: its task must be found before the next */
@@ -948,12 +949,13 @@ step_runs(struct loop *l, int64_t now)
 
 		if (run_fresh(r))
 			note_end(l, r, now);
+		if (run_result(r)->inactive && !l->suspended) {
+			warn("loop: worker %s was suspended: no more tasks are taken", l->worker);
+			close_loop(l, EXIT_WORKER);
+			l->suspended = true;
+		}
 		if (!over)
 			continue;
-		if (run_result(r)->inactive)
-			warn("loop: worker %s was suspended: no more tasks are taken", l->worker);
-		if (run_result(r)->inactive)
-			close_loop(l, EXIT_WORKER);
 		run_free(r);
 		l->run[i] = l->run[--l->runs];
 		l->dry = l->dry && l->held;   /* a task may be back; a held fetch would see it */
