@@ -168,6 +168,15 @@ ok "PROTOCOL's example in sh" status 0 "$lt" loop --pipe --require n -- sh job.s
 fields
 ok "works" has '"square":144' ls
 
+if Rscript -e 'library(jsonlite)' >/dev/null 2>&1; then
+	submit -- --n 7
+	submit --max-retries 1 -- --n text
+	example job.R
+	ok "PROTOCOL's example in R" status 0 "$lt" loop --pipe --require n -- Rscript job.R
+	fields
+	ok "works" has '"square":49' ls
+	ok "and says what fails" has '"why":"non-numeric' ls
+fi
 if ! command -v python3 >/dev/null || ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 4))'; then
 	skipped="no python3 of 3.4 or later: contrib/labtasker.py and PROTOCOL's example in Python were not run"
 	exit

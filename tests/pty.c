@@ -3,6 +3,7 @@
  * A person at a terminal.  pty -s STEPS CMD... runs CMD on a pseudo-terminal and plays the lines of the file STEPS:
  *   expect TEXT    waits until TEXT comes behind what was expected before
  *   send TEXT      types it; \r, \n and \xNN are understood
+ *   kill N         sends the signal to CMD's group
  * then reads to the end, prints all that the terminal showed, and ends with the status of CMD; 125: what was expected did not come.
  * Without arguments it tries itself on cat.
  */
@@ -108,7 +109,10 @@ play(FILE *f, char **argv)
 		bool fine;
 
 		line[strcspn(line, "\n")] = 0;
-		fine = !strncmp(line, "expect ", 7) ? expect(fd, line + 7) : !strncmp(line, "send ", 5) && type(fd, line + 5);
+		if (!strncmp(line, "kill ", 5))
+			fine = !kill(-pid, atoi(line + 5));
+		else
+			fine = !strncmp(line, "expect ", 7) ? expect(fd, line + 7) : !strncmp(line, "send ", 5) && type(fd, line + 5);
 		if (!fine) {
 			fprintf(stderr, "pty: failed: %s\n", line);
 			kill(-pid, SIGKILL);

@@ -189,7 +189,14 @@ ok "is believed" has '"why": *42' ls
 if unshare --pid --fork --mount-proc true 2>/dev/null; then
 	place one
 	for i in 1 2 3 4 5 6; do "$lt" submit -- --i $i >/dev/null 2>&1; done
-	ok "as PID 1" status 0 unshare --pid --fork --mount-proc "$lt" loop -- sh -c 'sleep 100 & sleep 100 & grep -l "^State:.Z" /proc/[0-9]*/status | wc -l' x '%(i)'
+	cat >job.sh <<'J'
+sleep 100 & sleep 100 &
+zombies() { grep -l "^State:.Z" /proc/[0-9]*/status | wc -l; }
+n=0
+until [ "$(zombies)" -eq 0 ] || [ $n -eq 200 ]; do n=$((n + 1)); sleep 0.05; done   # they die while we begin
+zombies
+J
+	ok "as PID 1" status 0 unshare --pid --fork --mount-proc "$lt" loop -- sh job.sh '%(i)'
 	ok "no zombie is left by jobs before" same "$(sort -u out)" 0
 	ok "every task ended well" same "$(count success)" 6
 fi

@@ -686,7 +686,7 @@ ask(struct loop *l, int64_t now)
 			begin_question(l, &failed_question, l->run[i], now);
 	if (!l->prompt.q)
 		return;
-	if (l->asked && !run_asks(l->asked)) {   /* a signal has answered */
+	if (l->asked ? !run_asks(l->asked) : l->closed) {   /* a signal has answered */
 		l->prompt.q = NULL;
 		term_restore(&l->tty);
 		return;
@@ -893,6 +893,8 @@ end_by(struct loop *l, int sig, int64_t now)
 
 	if (sig == SIGINT && interrupt(l))
 		return;
+	if (l->prompt.q)
+		sink_put(&l->sink[1], "\r\n", 2);
 	warn("loop: signal %d: %s", sig, !busy(l) ? "ending" : l->urgency ? "hastening the job's end" :
 	    "ending the job and handing the task back");
 	stop_all(l, l->urgency ? how[l->urgency + !warns > 2 ? 2 : l->urgency + !warns] : STOP_WARN, now);
