@@ -1190,6 +1190,15 @@ settle(struct journal *j, const struct journal_opts *o, const struct replay *f, 
 	return 0;
 }
 
+/* Tried again when it failed: to be told once, wrongly, that nothing is there would cost all that is. */
+static int
+open_file(const struct journal *j)
+{
+	int flags = O_RDWR | (j->ahead ? 0 : O_APPEND), fd = j->os->open(j->os->ctx, j->path, flags, 0);
+
+	return fd >= 0 ? fd : j->os->open(j->os->ctx, j->path, flags, 0);
+}
+
 /* Opens what is there.  1, 0 when there is nothing, -1 with err. */
 static int
 open_old(struct journal *j, const struct journal_opts *o, struct store **s, struct now now, struct err *e)
@@ -1197,7 +1206,7 @@ open_old(struct journal *j, const struct journal_opts *o, struct store **s, stru
 	struct err why = {0};
 	struct replay f;
 
-	j->file.fd = j->os->open(j->os->ctx, j->path, O_RDWR | (j->ahead ? 0 : O_APPEND), 0);
+	j->file.fd = open_file(j);
 	if (j->file.fd < 0)
 		return errno == ENOENT ? 0 : err_set(e, EXIT_REFUSED, "%s: %s", j->path, strerror(errno));
 	*s = store_new();

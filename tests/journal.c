@@ -34,7 +34,7 @@ struct disk {
 		bool append;
 	} fd[FDS];
 	size_t room;                  /* bytes that can still be written */
-	int bad_syncs, bad_cuts, bad_writes, bad_dirs;   /* so many of the next ones fail */
+	int bad_syncs, bad_cuts, bad_writes, bad_dirs, bad_opens;   /* so many of the next ones fail; opens as if nothing were there */
 	int64_t wall, mono;
 	uint32_t seed;
 	unsigned long syncs;
@@ -80,7 +80,7 @@ sim_open(void *ctx, const char *path, int flags, mode_t mode)
 	int fd = 0;
 
 	(void)mode;
-	if (!f && !(flags & O_CREAT)) {
+	if ((!f || (d->bad_opens && d->bad_opens--)) && !(flags & O_CREAT)) {
 		errno = ENOENT;
 		return -1;
 	}
@@ -736,6 +736,18 @@ run_one(double lease, int64_t timeout)
 	json_free(d);
 }
 
+/* A journal that is there, though the system once says that it is not. */
+static void
+test_unseen(void)
+{
+	disk_new();
+	holds(opens(SYNC_ALWAYS, false) && add_queue("one") == 0);
+	closes();
+	disk.bad_opens = 1;
+	holds(opens(SYNC_ALWAYS, false) && queue_find(st, str_of("one")));
+	closes();
+}
+
 /* The run time that is used up goes on after a start, whatever the wall clock says, whoever else was started in between, and
  * however often all was written anew. */
 static void
@@ -853,6 +865,7 @@ main(void)
 	test_write_error();
 	test_sync_error();
 	test_successor();
+	test_unseen();
 	test_run_time();
 	test_undone_times();
 	test_compaction();
