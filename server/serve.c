@@ -55,15 +55,18 @@ struct server {
 };
 
 static int wake[2] = {-1, -1};
+static volatile sig_atomic_t ending, hung_up;   /* the signals that have come */
 
 static void
 on_signal(int sig)
 {
 	int keep = errno;
-	char c = (char)sig;
 
-	if (write(wake[1], &c, 1) < 0)
-		errno = keep;   /* full: it holds a signal already */
+	if (sig == SIGHUP)
+		hung_up = sig;
+	else
+		ending = sig;
+	(void)!write(wake[1], "", 1);   /* a full pipe wakes as well */
 	errno = keep;
 }
 
@@ -419,6 +422,7 @@ begin(struct server *s, struct err *e)
 	struct sigaction sa = {.sa_handler = on_signal};
 
 	sigemptyset(&sa.sa_mask);
+	ending = hung_up = 0;
 	if (sys_pipe(wake) < 0)
 		return err_set(e, EXIT_REFUSED, "pipe: %s", strerror(errno));
 	sys_nonblock(wake[0], true);
@@ -619,12 +623,15 @@ signalled(struct server *s)
 {
 	char c;
 
-	while (read(wake[0], &c, 1) == 1) {
-		if (c != SIGHUP || (!s->opts->log && !s->opts->cert))
-			return c;
+	while (read(wake[0], &c, 1) == 1)
+		;
+	if (hung_up && !s->opts->log && !s->opts->cert)
+		return SIGHUP;
+	if (hung_up) {
+		hung_up = 0;   /* before: another may come meanwhile */
 		reload(s);
 	}
-	return 0;
+	return ending;
 }
 
 static bool
