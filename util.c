@@ -65,13 +65,19 @@ err_locate(struct err *e, const char *text, size_t n)
 	e->col = end - start + 1;
 }
 
-void *
-xrealloc(void *p, size_t n)
+/* p, or the end of the process. */
+static void *
+given(void *p, size_t n)
 {
-	p = realloc(p, n ? n : 1);
 	if (!p)
 		die(EXIT_REFUSED, "out of memory: %lu bytes: free some, or raise the limit (ulimit -v)", (unsigned long)n);
 	return p;
+}
+
+void *
+xrealloc(void *p, size_t n)
+{
+	return given(realloc(p, n ? n : 1), n);
 }
 
 void *
@@ -83,12 +89,9 @@ xmalloc(size_t n)
 void *
 xcalloc(size_t n, size_t size)
 {
-	void *p;
-
 	if (size && n > SIZE_MAX / size)
 		die(EXIT_REFUSED, "out of memory: %lu items of %lu bytes", (unsigned long)n, (unsigned long)size);
-	p = calloc(n ? n : 1, size ? size : 1);
-	return p ? p : xmalloc(SIZE_MAX);
+	return given(calloc(n ? n : 1, size ? size : 1), n * size);
 }
 
 void *
