@@ -47,6 +47,14 @@ TIME = 60
 fuzz:
 	BIN='tests/bin/fuzz.d' sh tests/fuzz/run.sh '$(FUZZ)' '$(TIME)'
 
+# Every call that can fail does, one after the other (an hour; Linux, with a compiler that has the sanitizers): make fault CC=clang
+fault:
+	CC='$(CC)' sh tests/fault/run.sh
+
+# The power goes under load, on a file system of its own (root, loop devices): make powercut
+powercut: labtasker
+	CC='$(CC)' sh tests/powercut.sh ./labtasker
+
 demo: labtasker
 	sh tests/demo.sh ./labtasker
 
@@ -84,4 +92,4 @@ dist:
 clean:
 	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
 
-.PHONY: all static test check sim fuzz demo bench bench-journal bench-server install dist clean
+.PHONY: all static test check sim fuzz fault powercut demo bench bench-journal bench-server install dist clean
