@@ -427,7 +427,10 @@ begin(struct server *s, struct err *e)
 		return err_set(e, EXIT_REFUSED, "pipe: %s", strerror(errno));
 	sys_nonblock(wake[0], true);
 	sys_nonblock(wake[1], true);
-	sigaction(SIGTERM, &sa, NULL);
+	if (signal(SIGTERM, SIG_DFL) != SIG_IGN)   /* ignored: a batch script has it outlive the workers that are told as well */
+		sigaction(SIGTERM, &sa, NULL);
+	else
+		signal(SIGTERM, SIG_IGN);
 	sigaction(SIGINT, &sa, NULL);
 	if (o->local)
 		signal(SIGHUP, SIG_IGN);

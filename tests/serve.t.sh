@@ -35,6 +35,14 @@ ok 'no password in it' hasnt c2VjcmV0 log
 ok 'no password in it' hasnt c2VjcmV0 old
 ok 'server.json is gone' test ! -e store/server.json
 
+place deaf
+trap '' TERM
+serving
+trap 'exit 1' TERM
+kill -TERM $pid
+ok 'TERM that was ignored when it began stays so' status 0 "$lt" queue create --queue-name q --password secret-of-q
+ok 'INT ends it' ended -INT 0
+
 place json
 serving -v --log-format json
 ok 'a queue' status 0 "$lt" queue create --queue-name q --password secret-of-q

@@ -103,6 +103,49 @@ wait $loop
 ok "a second signal hastens" same $? 143
 ok "handed back again" same "$(count pending)" 1
 
+# A batch system tells all processes at once, and the job may be the first to hear it.
+place alltold
+"$lt" submit --max-retries 2 -- --i 1 >/dev/null 2>&1
+cat >job.sh <<'J'
+echo $$ >pid
+[ -z "$1" ] || trap "exit $1" TERM
+echo up
+while :; do sleep 0.05; done
+J
+for way in "" 0 1; do
+	for first in job loop; do
+		"$lt" loop -- sh job.sh "$way" '%(i)' >out 2>err </dev/null &
+		loop=$!
+		await has up out
+		kill -STOP $loop
+		if [ $first = job ]; then
+			kill -TERM "$(cat pid)"
+			[ ! -r /proc/self/status ] || await grep -q 'State:.Z' "/proc/$(cat pid)/status"
+		fi
+		kill -TERM $loop
+		[ $first = job ] || kill -TERM "$(cat pid)"
+		kill -CONT $loop
+		wait $loop
+		ok "told with its job, the $first first: 143" same $? 143
+		"$lt" task ls --no-pager --fmt jsonl >ls
+		ok "handed back" has '"status": *"pending"' ls
+		ok "uncharged" has '"retries": *0,' ls
+	done
+done
+"$lt" loop -- sh job.sh "" '%(i)' >out 2>err </dev/null &
+loop=$!
+await has up out
+kill -TERM "$(cat pid)"
+await gone "$(cat pid)"
+kill -TERM $loop
+wait $loop
+ok "told a little later" same $? 143
+"$lt" task ls --no-pager --fmt jsonl >ls
+ok "uncharged too" has '"retries": *0,' ls
+ok "a job that died of TERM by itself" status 0 "$lt" loop --once -- sh -c 'kill -TERM $$' x '%(i)'
+"$lt" task ls --no-pager --fmt jsonl >ls
+ok "has failed" has '"retries": *1,' ls
+
 place orphans
 "$lt" submit -- --i 1 >/dev/null 2>&1
 "$lt" loop -- sh -c 'echo $$ >pid; sleep 1000 & echo $! >child; wait' x '%(i)' >out 2>err </dev/null &

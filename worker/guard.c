@@ -56,16 +56,15 @@ kill_all(const struct groups *held)
 static void
 withdraw(int keep)
 {
+	static const int deaf[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 	long max = sysconf(_SC_OPEN_MAX);
 	sigset_t none;
 
 	setpgid(0, 0);
 	for (int sig = 1; sig < 65; sig++)
 		signal(sig, SIG_DFL);
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGQUIT, SIG_IGN);
+	for (size_t i = 0; i < LEN(deaf); i++)
+		signal(deaf[i], SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (max < 0 || max > 65536)

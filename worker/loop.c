@@ -979,8 +979,8 @@ static void
 move(struct loop *l, int64_t now)
 {
 	take_fetches(l, now);
+	obey(l, now);        /* first: a job that ended together with our being told to may have been told so as well */
 	step_runs(l, now);
-	obey(l, now);
 	watch_clock(l, now);
 	ask(l, now);
 	if (l->looking)

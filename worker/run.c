@@ -34,7 +34,8 @@ enum {
 	FINISH_MAX = 16 << 20,    /* of summary.json */
 	PAUSE = 100 * 1000, PAUSE_MAX = 10 * 1000000,   /* between tries that the client does not repeat by itself */
 	LINE_MAX_KEPT = 64 << 10, /* of a line that waits for its end */
-	LATE = 3                  /* seconds at least for a hand-back, however much of the grace the job took */
+	LATE = 3,                 /* seconds at least for a hand-back, however much of the grace the job took */
+	DOUBT = 300 * 1000        /* microseconds in which a signal to all processes reaches us too, also on a busy machine */
 };
 
 enum state { JOB, ASK, LOOK, REPORT, BARE, WORKER, AMEND, BACK, OVER, STATES };
@@ -80,6 +81,7 @@ struct run {
 	int next_sig;             /* the one that follows */
 	int64_t next_at;          /* mono: when it does; 0: never */
 	int64_t limit_at;         /* mono: when --time-limit is over; 0: never */
+	int64_t doubt;            /* mono: until when its end is not judged; 0: it has not ended */
 	int64_t began;            /* mono */
 	int slot;
 	int64_t give_up;          /* mono: when the calls are given up; 0: never */
@@ -1089,7 +1091,7 @@ run_fds(const struct run *r, struct pollfd *fds, int64_t *wake)
 	if (r->job && r->limit_at && r->limit_at < next)
 		next = r->limit_at;
 	if (r->job && job_over(r->job))
-		next = 0;   /* the rest of its output */
+		next = r->doubt && !r->sent ? r->doubt : 0;   /* the rest of its output */
 	if (moves[r->state].make && !r->call && r->when < next)
 		next = r->when;
 	if (next < *wake)
@@ -1166,10 +1168,25 @@ step_pipe(struct run *r, int64_t now)
 	told = (r->told != NOTHING || r->broke) && (!r->sent || r->sent == r->env->warn_signal);
 	if (ends && again && !r->sent) {
 		r->job = NULL;
+		r->doubt = 0;
 		launch(r, now);
 	} else if (ends || told) {
 		ended(r, status, &none, now);
 	}
+}
+
+/* Slurm tells all processes of its job to end at once: one of ours that died of such a signal is not judged before we had time to hear
+ * of it too. */
+static bool
+in_doubt(struct run *r, int status, int64_t now)
+{
+	int sig = exit_code(status) - 128;
+
+	if (r->sent || (sig != SIGTERM && sig != SIGINT && sig != SIGHUP && sig != SIGUSR1))
+		return false;
+	if (!r->doubt)
+		r->doubt = now + DOUBT;
+	return now < r->doubt;
 }
 
 bool
@@ -1177,6 +1194,7 @@ run_step(struct run *r, int64_t now)
 {
 	struct job_usage u = {0};
 	int status;
+	bool ends;
 
 	if (r->beat && r->beat->done)
 		beat_answered(r, now);
@@ -1187,9 +1205,12 @@ run_step(struct run *r, int64_t now)
 	}
 	if (r->job && r->next_at && r->next_at <= now)
 		send_signal(r, r->next_sig, r->next_sig == SIGTERM ? SIGKILL : 0, r->next_sig == SIGTERM ? now + r->env->grace / 4 : 0);
+	ends = r->job && job_ended(r->job, &status, &u);
+	if (ends && in_doubt(r, status, now))
+		return false;
 	if (r->job && r->pipe)
 		step_pipe(r, now);
-	else if (r->job && job_ended(r->job, &status, &u))
+	else if (ends)
 		ended(r, status, &u, now);
 	while (moves[r->state].make) {
 		struct call *k = r->call;

@@ -14,7 +14,7 @@
 
 /* ---- guard.c: no orphan outlives its loop (OURS 5) ------------------------------------------------------------- */
 
-/* A small process, one per loop, in a group of its own, deaf to TERM, INT and HUP.  It holds the reading end of a pipe whose
+/* A small process, one per loop, in a group of its own, deaf to TERM, INT, HUP, USR1 and USR2.  It holds the reading end of a pipe whose
  * records are one pid_t each: p > 0 "the group p was started" (the child itself writes it before exec), p < 0 "strike -p off"
  * (written before its leader is reaped).  When all writing ends are closed it reads the rest and kills the groups it still holds. */
 struct guard;
