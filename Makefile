@@ -55,6 +55,10 @@ fault:
 powercut: labtasker
 	CC='$(CC)' sh tests/powercut.sh ./labtasker
 
+# The worker under stress, in full; takes minutes.  As root more is tried.
+stress: labtasker
+	CC='$(CC)' JOBS=5000 PTYS=20000 GONE=60 sh tests/stress.sh ./labtasker
+
 demo: labtasker
 	sh tests/demo.sh ./labtasker
 
@@ -92,4 +96,4 @@ dist:
 clean:
 	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
 
-.PHONY: all static test check sim fuzz fault powercut demo bench bench-journal bench-server install dist clean
+.PHONY: all static test check sim stress fuzz fault powercut demo bench bench-journal bench-server install dist clean
