@@ -114,6 +114,7 @@ while :; do sleep 0.05; done
 J
 for way in "" 0 1; do
 	for first in job loop; do
+		rm -f out pid
 		"$lt" loop -- sh job.sh "$way" '%(i)' >out 2>err </dev/null &
 		loop=$!
 		await has up out
@@ -132,6 +133,7 @@ for way in "" 0 1; do
 		ok "uncharged" has '"retries": *0,' ls
 	done
 done
+rm -f out
 "$lt" loop -- sh job.sh "" '%(i)' >out 2>err </dev/null &
 loop=$!
 await has up out
