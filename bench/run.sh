@@ -42,37 +42,49 @@ started "$dir/never" never
 
 # fill DIR N: N tasks into the queue of DIR, outside the measured time.
 fill() {
-	i=0
-	while [ "$i" -lt "$2" ]; do
-		(cd "$1" && "$lt" submit -- --n "$i") || exit 2
-		i=$((i + 1))
-	done >/dev/null
+	seq "$2" | sed 's/.*/{"n": &}/' >"$1/tasks"
+	(cd "$1" && "$lt" submit --from tasks >/dev/null) || exit 2
 }
-loop() {   # loop DIR OUT
-	fill "$1" "$TASKS"
+# timed OUT CMD...: microseconds a task, with TASKS lines on stdin.
+timed() {
+	out=$1
+	shift
 	a=$(now)
-	(cd "$1" && "$lt" loop -- true '%(n)') </dev/null >/dev/null 2>"$dir/loop.err" || { cat "$dir/loop.err" >&2; exit 2; }
+	seq "$TASKS" | "$@" >/dev/null 2>"$dir/err" || { cat "$dir/err" >&2; exit 2; }
 	b=$(now)
-	echo $(((b - a) / TASKS)) >>"$2"
+	echo $(((b - a) / TASKS)) >>"$out"
+}
+loop() {   # loop DIR OUT OPTIONS...
+	fill "$1" "$TASKS"
+	cd "$1" || exit 2
+	out=$2
+	shift 2
+	timed "$out" "$lt" loop "$@" -- true '%(n)'
+	cd "$OLDPWD" || exit 2
 }
 r=0
+touch "$dir/h"
 while [ "$r" -lt "$ROUNDS" ]; do
-	a=$(now)
-	seq "$TASKS" | xargs -n1 true
-	b=$(now)
-	echo $(((b - a) / TASKS)) >>"$dir/a"
+	timed "$dir/a" xargs -n1 true
 	mkdir "$dir/runs"
 	"$dir/floor" "$TASKS" "$dir/runs" true 1 >>"$dir/b" || exit 2
 	rm -rf "$dir/runs"
 	loop "$dir/always" "$dir/c"
 	loop "$dir/never" "$dir/d"
+	timed "$dir/e" xargs -n1 -P2 true
+	loop "$dir/always" "$dir/f" -j 2
+	loop "$dir/never" "$dir/g" -j 2
+	! command -v parallel >/dev/null || timed "$dir/h" parallel --will-cite -j2 true
 	r=$((r + 1))
 done
-A=$(median "$dir/a") B=$(median "$dir/b") C=$(median "$dir/c") D=$(median "$dir/d")
+A=$(median "$dir/a") B=$(median "$dir/b") C=$(median "$dir/c") D=$(median "$dir/d") E=$(median "$dir/e") F=$(median "$dir/f")
+G=$(median "$dir/g") H=$(median "$dir/h")
 echo "microseconds a no-op task, median of $ROUNDS rounds of $TASKS"
 printf '  %-44s %8s\n' '(a) xargs -n1' "$A" '(b) floor: the same system calls, no more' "$B" \
-	'(c) loop, durable' "$C" '(d) loop, --sync=never' "$D"
-echo "  (c)/(b) $(ratio "$C" "$B") (target 1.5)   (d)/(a) $(ratio "$D" "$A") (target 2.5)"
+	'(c) loop, durable' "$C" '(d) loop, --sync=never' "$D" '(e) xargs -n1 -P2' "$E" '(f) loop -j 2, durable' "$F" \
+	'(g) loop -j 2, --sync=never' "$G" '(h) GNU parallel -j2' "$H" '(i) HyperQueue, as it has published' 1400
+echo "  (c)/(b) $(ratio "$C" "$B") (target 1.2)   (d)/(a) $(ratio "$D" "$A") (target 2.5)"
+echo "  (g)/(e) $(ratio "$G" "$E") (target 1)   (f)/(i) $(ratio "$F" 1400) (target 1)   (f)/(h) $(ratio "$F" "$H") (target 1)"
 
 # One submit from a shell, against a static program that sends the same bytes; ours as built, and linked statically as that one is.
 r=0

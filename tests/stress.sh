@@ -68,7 +68,7 @@ fill() {
 serving() {
 	"$lt" serve --host 127.0.0.1 --port "${port:-0}" --store store 2>>serve.err &
 	server=$!
-	await grep -qs "\"pid\": *$server\b" store/server.json
+	await grep -qs "\"pid\": *$server[,}]" store/server.json
 	port=$(sed -n 's/.*"url": *"[^"]*:\([0-9]*\)".*/\1/p' store/server.json)
 }
 uncharged() { [ "$("$lt" task ls --no-pager --fmt jsonl | grep -o '"retries": *[0-9]*' | sort -u)" = '"retries":0' ]; }
