@@ -75,6 +75,13 @@ bench-journal:
 bench-server: labtasker
 	CC='$(CC)' sh bench/server.sh
 
+# TLS against OpenSSL's clients, nginx and the reference, and what it costs; needs all three: make check-tls TLS=1
+.PHONY: check-tls
+check-tls: labtasker
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) $(TLSFLAGS) -o tests/bin/bench-tls bench/tls.c $$(ls *.c | grep -v '^labtasker.c') $(TLSLIB) $(LDFLAGS)
+	BENCH=$$PWD/tests/bin/bench-tls sh tests/tls/run.sh ./labtasker
+
 install: labtasker
 	mkdir -p '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1'
 	cp labtasker '$(DESTDIR)$(PREFIX)/bin/labtasker'

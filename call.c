@@ -150,7 +150,8 @@ refused(struct call *k, const char *url, const char *location)
 	else if (k->status < 400 && location[0])
 		err_set(&k->err, k->status, "%s: answered %d: it points to %s: name that one", url, k->status, location);
 	else
-		err_set(&k->err, k->status, "%s: answered %d %s", url, k->status, http_reason(k->status));
+		err_set(&k->err, k->status, "%s: answered %d %s%s", url, k->status, http_reason(k->status),
+		    k->status == 400 && !k->doc && !strncmp(url, "http:", 5) ? ": is it one for https://?" : "");
 	buf_free(&text);
 }
 

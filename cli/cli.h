@@ -69,6 +69,8 @@ struct command {
  * secrets, of which argv keeps stars. */
 int opt_parse(const struct command *c, int argc, char **argv, struct args *a, struct err *e);
 void opt_free(struct args *a);
+/* The i-th option of a command: those of its own, then --cacert and --pin where it is not noconf.  NULL: there are no more. */
+const struct opt *opt_row(const struct command *c, int i);
 void opt_help(struct buf *b, const struct command *c, const char *prog);
 /* The next spelling of names, which moves on; false at the end. */
 bool opt_name(const char **names, struct str *name);

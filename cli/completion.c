@@ -64,15 +64,17 @@ put_value(struct buf *b, const struct opt *o)
 static void
 put_command(struct buf *b, const struct command *c)
 {
+	const struct opt *o;
+
 	buf_printf(b, strchr(c->name, ' ') ? "\t'%s'" : "\t'%s '*", c->name);
 	if (c->alias)
 		buf_printf(b, "|'%s '*", c->alias);
 	buf_adds(b, ")\n\t\tcase $3 in\n");
-	for (const struct opt *o = c->opts; o->names; o++)
+	for (int i = 0; (o = opt_row(c, i)); i++)
 		if (o->kind != OPT_FLAG)
 			put_value(b, o);
 	buf_adds(b, "\t\t*) echo '");
-	for (const struct opt *o = c->opts; o->names; o++) {
+	for (int i = 0; (o = opt_row(c, i)); i++) {
 		put_names(b, o->names, " ");
 		buf_addc(b, ' ');
 	}

@@ -393,8 +393,8 @@ assign(struct buf *text, const char *word, const char *file, struct err *e)
 	section = xmemdup(word, dot);
 	key = xmemdup(word + dot + (dot > 0), n - dot - (dot > 0));
 	if (!conf_known(section, key))
-		rc = err_set(e, EXIT_USAGE, "%.*s is no setting: endpoint.api_base_url, queue.queue_name, queue.password and "
-		    "task.heartbeat_interval are", (int)n, word);
+		rc = err_set(e, EXIT_USAGE, "%.*s is no setting: endpoint.api_base_url, .cacert and .pin, queue.queue_name and "
+		    ".password and task.heartbeat_interval are", (int)n, word);
 	else
 		rc = set_value(text, section, key, word + n + 1, file, e);
 	free(section);

@@ -69,9 +69,8 @@ count(const struct command *c)
 	return n;
 }
 
-/* The i-th option of a command: those of its own, then the common ones.  NULL: there are no more. */
-static const struct opt *
-row(const struct command *c, int i)
+const struct opt *
+opt_row(const struct command *c, int i)
 {
 	int n = count(c);
 
@@ -83,7 +82,7 @@ find(const struct command *c, struct str given, bool *off)
 {
 	const struct opt *o;
 
-	for (int i = 0; (o = row(c, i)); i++) {
+	for (int i = 0; (o = opt_row(c, i)); i++) {
 		const char *p = o->names;
 
 		for (struct str name; next_word(&p, ' ', &name);)
@@ -131,7 +130,7 @@ unknown(struct parse *p, struct str given)
 	const struct opt *o;
 	int least = 3;   /* more than two letters changed is another word */
 
-	for (int i = 0; (o = row(p->c, i)); i++) {
+	for (int i = 0; (o = opt_row(p->c, i)); i++) {
 		const char *names = o->names;
 
 		for (struct str name; next_word(&names, ' ', &name);) {
@@ -207,7 +206,7 @@ conceal(struct parse *p, struct optval *v)
 static int
 take(struct parse *p, int i, struct str name, const char *text)
 {
-	const struct opt *o = row(p->c, i);
+	const struct opt *o = opt_row(p->c, i);
 	const char *want;
 
 	if (!text)
@@ -242,7 +241,7 @@ long_option(struct parse *p, const char *word)
 	}
 	if (i < 0)
 		return unknown(p, name);
-	kind = row(p->c, i)->kind;
+	kind = opt_row(p->c, i)->kind;
 	if (kind == OPT_ASKED && !eq && (p->i + 1 == p->argc || p->argv[p->i + 1][0] == '-')) {
 		p->a->val[i].given = true;
 		p->a->val[i].text = NULL;
@@ -385,7 +384,7 @@ opt_help(struct buf *b, const struct command *c, const char *prog)
 
 	buf_printf(b, "usage: %s %s [options]%s%s\n", prog, c->name, c->synopsis ? " " : "", c->synopsis ? c->synopsis : "");
 	buf_printf(b, "%s\n\noptions:\n", c->about);
-	for (int i = 0; (o = row(c, i)); i++)
+	for (int i = 0; (o = opt_row(c, i)); i++)
 		help_row(b, o->names, o->kind == OPT_FLAG ? NULL : o->arg, o->help, o->kind == OPT_FLAG ? NULL : o->deflt);
 	help_row(b, "-h --help", NULL, "show this", NULL);
 	if (c->alias)
