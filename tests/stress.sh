@@ -140,8 +140,8 @@ unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 kill $server
 
 place few
-fill 12
-n=4
+fill 40
+n=5
 while [ $n -le 24 ]; do
 	for how in "" "-j 4" --use-pty; do
 		(ulimit -n $n && exec "$lt" loop --once $how -- echo 'got %(n)') >out 2>err </dev/null
@@ -149,10 +149,9 @@ while [ $n -le 24 ]; do
 		ok "ulimit -n $n $how: it works, or says what is missing" sh -c '[ "$1" -eq 0 ] || { [ "$1" -eq 1 ] && grep -q "descriptors\|open files" err; }' x $rc
 		ok "nothing has failed" same "$(count failed) $(count running)" "0 0"
 	done
-	n=$((n + 1))
+	n=$((n + 2))
 done
 ok "uncharged" uncharged
-fill 40
 (ulimit -n 24 && exec "$lt" loop -j 16 -- sh -c 'sleep 0.1; echo got "$1"' x '%(n)') >out 2>err </dev/null
 ok "more jobs than descriptors: nothing has failed" same "$(count failed) $(count running)" "0 0"
 ok "uncharged" uncharged
