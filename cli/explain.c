@@ -423,9 +423,10 @@ explain_all(struct wanted *w, bool json)
 	struct shapes all, l;
 	struct buf b = {0};
 	int rc = count_pending(w, NULL, &all);
+	bool two = !rc && w->filter;
 
 	l = all;
-	if (!rc && w->filter)
+	if (two)
 		rc = count_pending(w, w->filter, &l);
 	if (!rc && !all.total)
 		reason(w, "no task is pending: labtasker status shows what there is");
@@ -455,7 +456,7 @@ explain_all(struct wanted *w, bool json)
 	if (!rc && out_flush(&b) < 0)
 		rc = -1;
 	buf_free(&b);
-	if (w->filter)
+	if (two)
 		free_shapes(&l);
 	free_shapes(&all);
 	return rc;

@@ -73,10 +73,6 @@ read_word(struct str s, struct buf *out)
 				return false;
 		} else if (c == '"') {
 			while (i < s.n && s.p[i] != '"') {
-				if (s.n - i >= 5 && !memcmp(s.p + i, "${x+}", 5)) {   /* nothing: ends a name before it */
-					i += 5;
-					continue;
-				}
 				if (s.p[i] == '`' || s.p[i] == '$')
 					return false;
 				if (s.p[i] == '\\' && i + 1 < s.n && strchr("$`\"\\", s.p[i + 1]))
@@ -115,6 +111,8 @@ must_mean(const struct hole *h, struct str put, struct str value)
 		must(str_eq(put, value) && all_safe(value), "a value that needs quotes, where none can be: %.*s", (int)put.n, put.p);
 	if (h->how == RAW || h->how == PLAIN || h->how == NAME || h->turned)
 		return;
+	if (put.n >= 5 && !memcmp(put.p, "${x+}", 5))   /* nothing: it ends a name before it */
+		put = (struct str){put.p + 5, put.n - 5};
 	buf_adds(&word, around);
 	buf_add(&word, put.p, put.n);
 	buf_adds(&word, around);
