@@ -625,7 +625,7 @@ header(struct toml *t)
 	table = key_path(t, t->d->root, true, &last, &at, &t->depth);
 	if (!table)
 		return -1;
-	for (int i = 0; i <= list; i++, t->p++)
+	for (int i = list ? 2 : 1; i > 0; i--, t->p++)
 		if (peek(t) != ']')
 			return bad(t, t->p, list ? "]] is expected here" : "] is expected here");
 	key = (struct str){last->s, last->len};

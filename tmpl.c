@@ -912,7 +912,7 @@ static void
 brace_name(struct lexer *x, struct frame *f)
 {
 	char c = peek(x, 0);
-	size_t start = x->pos, end = x->pos;
+	size_t start = x->pos, end = start;
 
 	if (ident(c) || (x->p[x->pos - 1] == '{' && strchr("@*#?-$!", c))) {
 		x->pos++;

@@ -424,18 +424,20 @@ parse_int(struct str s, int64_t *out)
 int
 parse_float(struct str s, double *out)
 {
-	char text[400], *end;
+	char *text, *end;
 	double v;
+	bool whole;
 
-	if (!s.n || s.n >= sizeof text)
-		return -1;
 	for (size_t i = 0; i < s.n; i++)
 		if (!s.p[i] || !strchr("0123456789+-.eE", s.p[i]))
 			return -1;
-	memcpy(text, s.p, s.n);
-	text[s.n] = 0;
+	if (!s.n)
+		return -1;
+	text = xmemdup(s.p, s.n);
 	v = strtod(text, &end);
-	if (*end || !isfinite(v))
+	whole = !*end;
+	free(text);
+	if (!whole || !isfinite(v))
 		return -1;
 	*out = v;
 	return 0;

@@ -406,7 +406,7 @@ static int
 next_record(struct source *s, struct json_doc **d, size_t *line, struct err *e)
 {
 	for (;;) {
-		struct str rec;
+		struct str rec = {0};
 		int rc = record(&s->in, &rec, line, e);
 
 		if (rc == NONE && s->in.csv && !s->in.columns)
@@ -457,7 +457,7 @@ validate(struct source *s, struct err *e)
 {
 	struct stat st;
 	off_t from = 0;
-	size_t line;
+	size_t line = 0;
 	int rc = MORE;
 
 	s->in.regular = !fstat(s->in.fd, &st) && S_ISREG(st.st_mode) && (from = lseek(s->in.fd, 0, SEEK_CUR)) >= 0;
@@ -692,7 +692,7 @@ static int
 source_open(struct source *s, const struct bulk *b, struct err *e)
 {
 	struct json_doc *d;
-	size_t line;
+	size_t line = 0;
 	int rc;
 
 	s->bulk = b;
@@ -990,7 +990,7 @@ not_sent(struct run *r)
 	struct source *s = r->s;
 	struct json_doc *d;
 	struct err e = {0};
-	size_t line;
+	size_t line = 0;
 	int rc;
 
 	if (r->next || r->ended)

@@ -442,7 +442,7 @@ static int
 load(struct load *l, struct err *e)
 {
 	size_t used = 0;
-	struct str line;
+	struct str line = {0};
 	int rc = next_line(l, &line, &used, e);
 
 	if (!rc)

@@ -123,7 +123,7 @@ cmd_task_info(struct context *x, struct args *a)
 		err_set(&e, EXIT_REFUSED, "%s", why.msg);
 	else if (dir && !(d = json_parse(b.p, b.len, &why)))
 		err_set(&e, EXIT_REFUSED, "%s: %s", path, why.msg);
-	if (e.code) {
+	if (!d) {
 		rc = ask_fail(x, &e);
 		goto out;
 	}

@@ -459,7 +459,7 @@ begin(struct server *s, struct err *e)
 static uint64_t
 peer_of(struct server *s, int fd, char from[INET6_ADDRSTRLEN])
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = {0};   /* none where the peer has gone already */
 	socklen_t n = sizeof a;
 	uint64_t h = 0xcbf29ce484222325u;
 	const unsigned char *p = NULL;

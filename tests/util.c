@@ -35,13 +35,17 @@ test_float(void)
 		{"90", 0, 90}, {"1.5", 0, 1.5}, {"1e2", 0, 100}, {"-0.25", 0, -0.25}, {"1e400", -1, 0}, {"nan", -1, 0}, {"inf", -1, 0},
 		{"0x1p3", -1, 0}, {"", -1, 0}, {"1.5s", -1, 0}, {"1e", -1, 0},
 	};
+	char zeros[1000];
+	double v;
 
 	for (size_t i = 0; i < LEN(row); i++) {
-		double v = 0;
 		int rc = parse_float(str_of(row[i].text), &v);
 
 		check(rc == row[i].rc && (rc || v == row[i].v), "parse_float(\"%s\") = %d, %g", row[i].text, rc, v);
 	}
+	memset(zeros, '0', sizeof zeros);
+	zeros[sizeof zeros - 1] = '7';
+	check(!parse_float((struct str){zeros, sizeof zeros}, &v) && v == 7, "%d zeros before it", (int)sizeof zeros - 1);
 }
 
 static void

@@ -111,7 +111,7 @@ must_mean(const struct hole *h, struct str put, struct str value)
 		must(str_eq(put, value) && all_safe(value), "a value that needs quotes, where none can be: %.*s", (int)put.n, put.p);
 	if (h->how == RAW || h->how == PLAIN || h->how == NAME || h->turned)
 		return;
-	if (put.n >= 5 && !memcmp(put.p, "${x+}", 5))   /* nothing: it ends a name before it */
+	if (h->how != SINGLE && h->how != WORD && h->force & AFTER_NAME && put.n >= 5 && !memcmp(put.p, nothing, 5))
 		put = (struct str){put.p + 5, put.n - 5};
 	buf_adds(&word, around);
 	buf_add(&word, put.p, put.n);
