@@ -17,7 +17,7 @@ static struct {
 static struct {
 	struct buf *data;         /* NULL: free */
 	size_t at;
-} open_file[FDS];
+} descriptor[FDS];
 
 static const struct now now = {1785234567000000, 7000000};
 
@@ -56,7 +56,7 @@ static int
 disk_place(void)
 {
 	for (int i = 0, fd; i < FILES; i++) {
-		for (fd = 0; fd < FDS && open_file[fd].data != &disk[i].data; fd++)
+		for (fd = 0; fd < FDS && descriptor[fd].data != &disk[i].data; fd++)
 			;
 		if (!disk[i].name[0] && fd == FDS)
 			return i;
@@ -83,33 +83,33 @@ disk_open(void *ctx, const char *path, int flags, mode_t mode)
 	}
 	if (flags & O_TRUNC)
 		buf_clear(&disk[i].data);
-	while (open_file[fd].data)
+	while (descriptor[fd].data)
 		must(++fd < FDS, "too many descriptors");
-	open_file[fd].data = &disk[i].data;
-	open_file[fd].at = 0;
+	descriptor[fd].data = &disk[i].data;
+	descriptor[fd].at = 0;
 	return fd;
 }
 
 static ssize_t
 disk_read(void *ctx, int fd, void *p, size_t n)
 {
-	const struct buf *b = open_file[fd].data;
-	size_t left = b->len > open_file[fd].at ? b->len - open_file[fd].at : 0;
+	const struct buf *b = descriptor[fd].data;
+	size_t left = b->len > descriptor[fd].at ? b->len - descriptor[fd].at : 0;
 
 	(void)ctx;
 	n = n < left ? n : left;
 	n = n > 200 ? 200 : n;
 	if (n)
-		memcpy(p, b->p + open_file[fd].at, n);
-	open_file[fd].at += n;
+		memcpy(p, b->p + descriptor[fd].at, n);
+	descriptor[fd].at += n;
 	return (ssize_t)n;
 }
 
 static ssize_t
 disk_write(void *ctx, int fd, const void *p, size_t n)
 {
-	struct buf *b = open_file[fd].data;
-	size_t at = open_file[fd].at;
+	struct buf *b = descriptor[fd].data;
+	size_t at = descriptor[fd].at;
 
 	(void)ctx;
 	must(at <= b->len, "a hole");
@@ -118,7 +118,7 @@ disk_write(void *ctx, int fd, const void *p, size_t n)
 		b->len = at + n;
 	}
 	memcpy(b->p + at, p, n);
-	open_file[fd].at += n;
+	descriptor[fd].at += n;
 	return (ssize_t)n;
 }
 
@@ -126,8 +126,8 @@ static int
 disk_truncate(void *ctx, int fd, int64_t size)
 {
 	(void)ctx;
-	if ((size_t)size < open_file[fd].data->len)
-		open_file[fd].data->len = (size_t)size;
+	if ((size_t)size < descriptor[fd].data->len)
+		descriptor[fd].data->len = (size_t)size;
 	return 0;
 }
 
@@ -143,15 +143,15 @@ static int64_t
 disk_seek(void *ctx, int fd, int64_t off, int whence)
 {
 	(void)ctx;
-	open_file[fd].at = whence == SEEK_END ? open_file[fd].data->len : (size_t)off;
-	return (int64_t)open_file[fd].at;
+	descriptor[fd].at = whence == SEEK_END ? descriptor[fd].data->len : (size_t)off;
+	return (int64_t)descriptor[fd].at;
 }
 
 static int
 disk_close(void *ctx, int fd)
 {
 	(void)ctx;
-	open_file[fd].data = NULL;
+	descriptor[fd].data = NULL;
 	return 0;
 }
 
@@ -196,7 +196,7 @@ disk_fill(struct str text)
 	for (int i = 0; i < FILES; i++)
 		disk[i].name[0] = 0;
 	for (int fd = 0; fd < FDS; fd++)
-		must(!open_file[fd].data, "a descriptor is left open");
+		must(!descriptor[fd].data, "a descriptor is left open");
 	disk_close(NULL, disk_open(NULL, "d/journal", O_CREAT, 0));
 	buf_add(&disk[0].data, text.p, text.n);
 }
