@@ -93,6 +93,8 @@ loop=$!
 await has 'ran 1' out
 submit -- --n 2
 ok "--wait: a new task is run" await has 'ran 2' out
+both() { [ "$(count success)" = 2 ]; }
+await both
 kill -TERM $loop
 wait $loop
 ok "a waiting loop ends at once" same $? 143
