@@ -94,13 +94,22 @@ install: labtasker
 dist:
 	rm -rf labtasker-$(VERSION)
 	mkdir labtasker-$(VERSION)
-	tar cf - README DESIGN PROTOCOL LICENSE Makefile labtasker.1 *.[ch] worker server cli tests bench contrib .ci | \
+	tar cf - README DESIGN PROTOCOL NEWS LICENSE Makefile labtasker.1 *.[ch] worker server cli tests bench contrib .ci | \
 	    (cd labtasker-$(VERSION) && tar xf -)
 	rm -rf labtasker-$(VERSION)/tests/bin
-	tar cf - labtasker-$(VERSION) | gzip -9 >labtasker-$(VERSION).tar.gz
+	tar cf - labtasker-$(VERSION) | gzip -9n >labtasker-$(VERSION).tar.gz
 	rm -rf labtasker-$(VERSION)
 
-clean:
-	rm -rf labtasker tests/bin labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
+# A Debian package out of the tarball, in build/; DEB_BUILD_OPTIONS=nocheck leaves out the tests.
+deb: dist
+	rm -rf build
+	mkdir build
+	tar xzf labtasker-$(VERSION).tar.gz -C build
+	cp -r contrib/debian build/labtasker-$(VERSION)/debian
+	cd build/labtasker-$(VERSION) && dpkg-buildpackage -b -us -uc
+	lintian --fail-on error,warning build/*.changes
 
-.PHONY: all static test check sim stress fuzz fault powercut demo bench bench-journal bench-server install dist clean
+clean:
+	rm -rf labtasker tests/bin build labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
+
+.PHONY: all static test check sim stress fuzz fault powercut demo bench bench-journal bench-server install dist deb clean
