@@ -470,7 +470,7 @@ make_head(struct client *c, const struct place *p, bool proxied)
 static int
 settle_in(struct client *c, const struct place *p, struct err *e)
 {
-	struct net_proof proof = {.cacert = c->opts.conf->cacert, .pin = p->pin};
+	struct net_proof proof = {.cacert = p->cacert, .pin = p->pin};
 	struct net_addrs *addrs;
 	struct url url;
 	bool proxied;

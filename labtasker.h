@@ -420,7 +420,7 @@ int locate_make(const char *root, struct err *e);
 
 struct place {
 	const char *url, *queue, *password;   /* queue, password: NULL when not known */
-	const char *pin;                      /* https: of its certificate; NULL: none, the issuer counts */
+	const char *cacert, *pin;             /* https: by what it is believed, as net_proof has it */
 	bool local;                           /* the server of root/server.json; else one that was named */
 };
 struct locate;

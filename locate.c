@@ -371,6 +371,7 @@ credentials(struct locate *l, struct place *p)
 int
 locate_step(struct locate *l, struct place *p, struct err *e)
 {
+	bool own;
 	int rc = 1;
 
 	p->local = !l->conf->url;
@@ -384,7 +385,9 @@ locate_step(struct locate *l, struct place *p, struct err *e)
 	if (rc == 1) {
 		l->create = false;
 		p->url = p->local ? l->url : l->conf->url;
-		p->pin = p->local && !l->conf->pin ? l->pin : l->conf->pin;
+		own = p->local && l->pin && !l->conf->pin;   /* what stands in our directory needs no issuer */
+		p->pin = own ? l->pin : l->conf->pin;
+		p->cacert = own ? NULL : l->conf->cacert;
 		credentials(l, p);
 	}
 	return rc;

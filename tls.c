@@ -70,8 +70,8 @@ struct tls {
 		br_ssl_client_context client;
 		br_ssl_server_context server;
 	} u;
-	struct verifier x509;
-	struct tls_trust *trust;         /* of a client's connection */
+	struct verifier *x509;           /* of a client's connection: */
+	struct tls_trust *trust;
 	struct tls_identity *identity;   /* of a server's */
 	bool begun;                  /* something came */
 	bool plain;                  /* and it was no TLS */
@@ -453,8 +453,10 @@ add_named(struct store *s, const char *path, struct err *e)
 static int
 add_env(struct store *s, const char *file, const char *dirs, struct err *e)
 {
-	if (file && *file && add_file(s, file, e) < 0)
-		return -1;
+	struct err why = {0};
+
+	if (file && *file && add_file(s, file, &why) < 0)
+		return err_set(e, 1, "SSL_CERT_FILE: %s: unset it, or use --cacert FILE", why.msg);
 	while (dirs && *dirs) {
 		size_t n = strcspn(dirs, ":");
 		char *dir = xmemdup(dirs, n);
@@ -510,21 +512,18 @@ read_hex(struct str s, unsigned char out[32])
 	return n == 64 ? 0 : -1;
 }
 
+/* sha256:DIGEST, or sha256//DIGEST as curl writes it. */
 static int
 read_pin(struct str s, unsigned char out[32])
 {
 	struct buf raw = {0};
+	size_t head = s.n > 8 && str_caseis((struct str){s.p, 7}, "sha256:") ? 7 : 8;
 	int rc = 0;
 
-	if (s.n < 8 || !str_caseis((struct str){s.p, 7}, "sha256:"))
-		if (s.n < 8 || !str_caseis((struct str){s.p, 7}, "sha256/"))
-			return -1;
-	s.p += 7;
-	s.n -= 7;
-	if (s.n > 1 && s.p[0] == '/')
-		s.p++, s.n--;
-	if (s.n > 1 && s.p[0] == '/')
-		s.p++, s.n--;
+	if (s.n <= 8 || (head == 8 && !str_caseis((struct str){s.p, 8}, "sha256//")))
+		return -1;
+	s.p += head;
+	s.n -= head;
 	if (!read_hex(s, out))
 		return 0;
 	rc = hash_unbase64(&raw, s) < 0 || raw.len != 32 ? -1 : 0;
@@ -967,9 +966,10 @@ client(struct tls_trust *trust)
 	set_up(&t->u.eng);
 	br_ssl_engine_set_default_rsavrfy(&t->u.eng);
 	br_ssl_engine_set_default_ecdsa(&t->u.eng);
-	t->x509.vtable = &verifier_class;
-	t->x509.trust = trust;
-	br_ssl_engine_set_x509(&t->u.eng, &t->x509.vtable);
+	t->x509 = xcalloc(1, sizeof *t->x509);
+	t->x509->vtable = &verifier_class;
+	t->x509->trust = trust;
+	br_ssl_engine_set_x509(&t->u.eng, &t->x509->vtable);
 	br_ssl_engine_set_buffers_bidi(&t->u.eng, t->in, sizeof t->in, t->out, BR_SSL_BUFSIZE_OUTPUT);
 	br_ssl_engine_set_session_parameters(&t->u.eng, &trust->session);
 	br_ssl_client_reset(&t->u.client, trust->ip_len ? NULL : trust->host, trust->session.session_id_len > 0);
@@ -1006,7 +1006,9 @@ tls_free(struct tls *t)
 	if (!t)
 		return;
 	identity_drop(t->identity);
-	buf_free(&t->x509.shown);
+	if (t->x509)
+		buf_free(&t->x509->shown);
+	free(t->x509);
 	wipe(t, sizeof *t);
 	free(t);
 }

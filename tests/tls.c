@@ -147,6 +147,8 @@ pins(void)
 	} table[] = {
 		{whole_pin, true}, {key_pin, true}, {"sha256//H13+QFZCuoPMb+Xu5XR+5ezrDq+UhvnT6yPfwvKKW0I=", true},
 		{"SHA256:1f5dfe405642ba83cc6fe5eee5747ee5eceb0eaf9486f9d3eb23dfc2f28a5b42", true}, {"", false}, {"sha256:", false},
+		{"sha256://Ej8k1tMbvPKoTLsRAWUcu8+GkMKZ2pCEHXSSSJKTo=", true}, {"sha256:/H13+QFZCuoPMb+Xu5XR+5ezrDq+UhvnT6yPfwvKKW0=", true},
+		{"sha256////Ej8k1tMbvPKoTLsRAWUcu8+GkMKZ2pCEHXSSSJKTo=", true},
 		{"sha256:00", false}, {"md5:1f5dfe405642ba83cc6fe5eee5747ee5eceb0eaf9486f9d3eb23dfc2f28a5b42", false},
 		{"1f5dfe405642ba83cc6fe5eee5747ee5eceb0eaf9486f9d3eb23dfc2f28a5b42", false},
 		{"sha256:1f5dfe405642ba83cc6fe5eee5747ee5eceb0eaf9486f9d3eb23dfc2f28a5b4200", false},
@@ -157,7 +159,7 @@ pins(void)
 		unsigned char out[32];
 
 		check(!read_pin(str_of(table[i].text), out) == table[i].good, "pin %s", table[i].text);
-		if (table[i].good)
+		if (table[i].good && i < 4)
 			check(out[0] == (i ? 0x1f : 0xa5) && out[31] == (i ? 0x42 : 0xac), "its value, %s", table[i].text);
 	}
 }

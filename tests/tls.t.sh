@@ -9,7 +9,9 @@ unset LABTASKER_CACERT LABTASKER_PIN SSL_CERT_FILE SSL_CERT_DIR
 refuses() {
 	case=$1 wanted=$2
 	shift 2
+	began=$(date +%s)
 	ok "$case: refused" status 1 "$@"
+	ok "$case: and not after half a minute of trying" test $(($(date +%s) - began)) -lt 20
 	ok "$case: in one line" same 1 "$(lines err)"
 	ok "$case: that says what to do" has "$wanted" err
 }
@@ -160,6 +162,7 @@ ok 'a key that all can read' has 'everybody on this machine can read this key: c
 for v in API_BASE_URL QUEUE_NAME PASSWORD; do unset LABTASKER_$v; done
 ok 'an RSA key, and the pin of server.json' status 0 "$lt" task submit --heartbeat-timeout 1 -- --n 1
 ok 'a loop' status 0 "$lt" loop -- sh -c 'sleep 2.5; echo "%(n)"'
+ok 'an issuer that is named for other servers is not in the way' status 0 env LABTASKER_CACERT=$ca/self.pem "$lt" task ls
 ok 'heartbeats kept it alive' same 1 "$(count success)"
 "$lt" loop --wait=20 --max-tasks 2 -- echo '%(n)' >waited 2>&1 & loop=$!
 "$lt" task submit -- --n 21 >/dev/null
@@ -197,4 +200,25 @@ echo junk >key
 kill -HUP $pid
 ok 'a bad one is said' await grep -q 'key: there is no private key in it.*of before stay in use' said
 ok 'the second goes on' status 0 "$lt" task ls
+ok 'an end' ended
+
+# Who begins is refused at once; a loop that had answers goes on until the server is mended.
+place mended
+LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=secret-of-q LABTASKER_CACERT=$ca/ca.pem
+export LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD LABTASKER_CACERT
+serving $ca/ec.pem $ca/ec.key
+port=${LABTASKER_API_BASE_URL##*:}
+ok 'a queue' status 0 "$lt" queue create --queue-name q --password secret-of-q
+ok 'a task' status 0 "$lt" submit -- --n 1
+"$lt" loop --wait=60 --max-tasks 2 -- echo '%(n)' >done 2>trouble & loop=$!
+await grep -q '^1' done
+ok 'an end' ended
+serving $ca/other.pem $ca/other.key --port $port -v
+ok 'it does not believe a strange certificate' await grep -q 'within the TLS handshake' said
+ok 'nor tell it anything' hasnt 'queues/me' said
+ok 'an end' ended
+serving $ca/ec.pem $ca/ec.key --port $port
+ok 'a task' status 0 "$lt" submit -- --n 2
+ok 'the loop has gone on' wait $loop
+ok 'to its end' has '^2' done
 ok 'an end' ended
