@@ -74,7 +74,9 @@ done
 cd "$top" || exit 2
 for arch in $PURE; do
 	RUN=$(emulator "$arch") CC=$(compiler "$arch") CFLAGS='-O1 -static' BIN=$work/$arch.bin LABTASKER=$work/$arch PURE=1 sh tests/run.sh >"$work/out" 2>&1
-	ok "pure tests" [ $? -eq 0 ] || cat "$work/out"
+	rc=$?
+	ok "pure tests" [ $rc -eq 0 ]
+	[ $rc -eq 0 ] || grep -A 20 ^FAILED "$work/out"
 	echo "$arch: $(tail -n 1 "$work/out")"
 done
 echo "matrix: $*: $passed passed, $failed failed"
