@@ -35,6 +35,7 @@ enum {
 	ANCHORS = 16,                /* issuers of the same names that are tried */
 	SHOWN_MAX = 128 << 10,       /* bytes of all certificates that a server shows */
 	FILE_MAX = 4 << 20,          /* the longest file of certificates */
+	RSA_MIN = 2048,              /* bits of the shortest RSA key that is believed */
 	YEAR_0 = 719528              /* days from there to 1970 */
 };
 
@@ -227,7 +228,7 @@ names_address(const struct cert *c, const unsigned char *ip, size_t n)
 	return false;
 }
 
-/* Whom a certificate names, for people, in some 100 bytes. */
+/* Whom a certificate names, for people, in some 100 bytes; nothing where it names no host. */
 static void
 put_names(struct buf *b, const struct cert *c)
 {
@@ -244,9 +245,7 @@ put_names(struct buf *b, const struct cert *c)
 		    inet_ntop(name.n == 4 ? AF_INET : AF_INET6, name.p, text, sizeof text))
 			buf_printf(b, "%s%s", b->len > from ? ", " : "", text);
 	}
-	if (b->len == from)
-		buf_adds(b, "nobody");
-	else if (tag >= 0)
+	if (tag >= 0)
 		buf_adds(b, " ...");
 }
 
@@ -274,7 +273,8 @@ object(const char *path, struct str name, struct str body, got_object *got, void
 		if (!strchr(" \t\r\n", body.p[i]))
 			buf_addc(&plain, body.p[i]);
 	if (hash_unbase64(&der, (struct str){plain.p, plain.len}) < 0)
-		rc = err_set(e, 1, "%s: %.*s: what stands there is no base64", path, (int)(name.n < 40 ? name.n : 40), name.p);
+		rc = err_set(e, 1, "%s: %.*s: %s", path, (int)(name.n < 40 ? name.n : 40), name.p, strstr(plain.p, ",ENCRYPTED") ?
+		    "it is encrypted: openssl pkey -in FILE -out NEW decrypts it" : "what stands there is no base64");
 	else
 		rc = got(arg, name, (struct str){der.p, der.len}, e);
 	wipe(plain.p, plain.cap);
@@ -624,8 +624,11 @@ explain(struct tls_trust *t, const struct cert *c, unsigned code)
 	date_iso(clock, now);
 	clock[19] = 0;
 	if (code == BR_ERR_X509_BAD_SERVER_NAME) {
-		err_set(&t->why, 1, "its certificate is for %s: use that name in the URL, or let the certificate have this one too "
-		    "(subjectAltName), or --pin %s", names.p, pin.p);
+		if (names.len)
+			err_set(&t->why, 1, "its certificate is for %s: use that name in the URL, or let the certificate have this one too "
+			    "(subjectAltName), or --pin %s", names.p, pin.p);
+		else
+			err_set(&t->why, 1, "its certificate names no host: let it have the one of the URL (subjectAltName), or --pin %s", pin.p);
 	} else if (code == BR_ERR_X509_EXPIRED) {
 		bool early = c->from * 1000000 > now, late = c->until * 1000000 < now;
 
@@ -640,6 +643,11 @@ explain(struct tls_trust *t, const struct cert *c, unsigned code)
 	} else if (code == BR_ERR_X509_NOT_TRUSTED || code == BR_ERR_X509_BAD_SIGNATURE || code == BR_ERR_X509_NOT_CA) {
 		err_set(&t->why, 1, "its certificate is from nobody who is trusted here: name its issuer with --cacert FILE, or, if "
 		    "`labtasker serve` said the same there, --pin %s", pin.p);
+	} else if (code == BR_ERR_X509_DN_MISMATCH) {
+		err_set(&t->why, 1, "its certificates come in another order than its own, who issued that, who issued that one: order them "
+		    "there, or --pin %s", pin.p);
+	} else if (code == BR_ERR_X509_WEAK_PUBLIC_KEY) {
+		err_set(&t->why, 1, "an RSA key is shorter than %d bits: a longer one must be made there, or --pin %s", RSA_MIN, pin.p);
 	} else {
 		err_set(&t->why, 1, "its certificate cannot be verified (BearSSL's error %u): another must be made there, or --pin %s", code,
 		    pin.p);
@@ -667,7 +675,7 @@ judge_chain(struct verifier *v, const struct cert *cert)
 	br_x509_minimal_set_ecdsa(&v->chain, br_ec_get_default(), br_ecdsa_vrfy_asn1_get_default());
 	for (size_t i = 0; i < LEN(hashes); i++)
 		br_x509_minimal_set_hash(&v->chain, hashes[i].id, hashes[i].hash);
-	br_x509_minimal_set_minrsa(&v->chain, 2048 / 8);
+	br_x509_minimal_set_minrsa(&v->chain, RSA_MIN / 8);
 	br_x509_minimal_set_time(&v->chain, (uint32_t)(now / 86400 + YEAR_0), (uint32_t)(now % 86400));
 	(*ctx)->start_chain(ctx, t->ip_len ? NULL : t->host);
 	for (int i = 0; i < v->certs; i++) {
@@ -883,6 +891,24 @@ fits(const struct tls_identity *i, const br_x509_pkey *pub)
 	return n && q.qlen == pub->key.ec.qlen && !memcmp(q.q, pub->key.ec.q, q.qlen);
 }
 
+/* What clients will refuse is not refused here, for those with a pin look at none of it. */
+static void
+warn_of(const struct tls_identity *i, const char *path, const struct cert *own, const br_x509_pkey *pub)
+{
+	static const char refused[] = "clients will refuse it, but for those with a --pin";
+	struct cert c = *own, next;
+
+	if (own->until * 1000000 < sys_wall())
+		warn("%s: its certificate has expired: %s", path, refused);
+	if (pub->key_type == BR_KEYTYPE_RSA && pub->key.rsa.nlen < RSA_MIN / 8)
+		warn("%s: its key is shorter than %d bits: %s", path, RSA_MIN, refused);
+	for (size_t k = 1; k < i->certs; k++, c = next)
+		if (read_cert(&next, (struct str){(const char *)i->chain[k].data, i->chain[k].data_len}) < 0 || !str_eq(c.issuer, next.subject)) {
+			warn("%s: after its own certificate comes not who issued it, and so on: clients may refuse it", path);
+			return;
+		}
+}
+
 static int
 check_identity(struct tls_identity *i, const char *cert, const char *key, struct err *e)
 {
@@ -899,8 +925,7 @@ check_identity(struct tls_identity *i, const char *cert, const char *key, struct
 		return err_set(e, 1, "%s: its first certificate cannot be used: its key must be RSA or P-256, P-384, P-521", cert);
 	if (!fits(i, pub))
 		return err_set(e, 1, "%s: this key is not that of the first certificate of %s", key, cert);
-	if (c.until * 1000000 < sys_wall())
-		warn("%s: its certificate has expired: clients will refuse it, but for those with a --pin", cert);
+	warn_of(i, cert, &c, pub);
 	i->issuer = br_x509_decoder_get_signer_key_type(&dc);
 	put_pin(&pin, c.key);
 	snprintf(i->pin, sizeof i->pin, "%s", pin.p);

@@ -25,6 +25,27 @@ static int64_t fake_wall(void);
 #include <signal.h>
 #include <sys/socket.h>
 
+static bool no_random;
+
+static int
+seed(const br_prng_class **ctx)
+{
+	unsigned char some[32];
+
+	sys_random(some, sizeof some);
+	(*ctx)->update(ctx, some, sizeof some);
+	return !no_random;
+}
+
+/* In the place of BearSSL's own, which finds RDRAND or /dev/urandom where there is one. */
+br_prng_seeder
+br_prng_seeder_system(const char **name)
+{
+	if (name)
+		*name = "test";
+	return seed;
+}
+
 /* For localhost, *.example.test, 127.0.0.1 and ::1; its own issuer; from 2000 to 2999. */
 static const char cert_pem[] =
 	"-----BEGIN CERTIFICATE-----\n"
@@ -439,6 +460,26 @@ strangers(void)
 	tls->identity_drop(id);
 }
 
+/* Keys that could be guessed are no keys: nothing is sent. */
+static void
+without_random(void)
+{
+	struct tls_identity *id = identity();
+	struct tls_trust *trust = believe("localhost", NULL, key_pin);
+	struct link l;
+
+	no_random = true;
+	link_open(&l, trust, id);
+	shake(&l, 65536);
+	check(l.client.done == -1 && l.client.why.code == TLS_VAIN && strstr(l.client.why.msg, "/dev/urandom") && !l.passed,
+	    "a client: %s", l.client.why.msg);
+	check(l.server.done == -1 && l.server.why.code == TLS_VAIN && strstr(l.server.why.msg, "/dev/urandom"), "a server: %s", l.server.why.msg);
+	link_close(&l);
+	no_random = false;
+	tls->trust_free(trust);
+	tls->identity_drop(id);
+}
+
 static void
 resumption(void)
 {
@@ -519,6 +560,8 @@ files(void)
 		{cert_pem, "", "no private key"}, {key_pem, key_pem, "no certificate"}, {cert_pem,
 		"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIAELV9*\n-----END EC PRIVATE KEY-----\n", "no base64"},
 		{cert_pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", "decrypts"},
+		{cert_pem, "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+		"decrypts"},
 		{"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", key_pem, "first certificate cannot be used"},
 		{cert_pem, "-----BEGIN PRIVATE KEY-----\n"
 		"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAQtX2WJlgMLUKhRr\n"
@@ -559,6 +602,7 @@ main(void)
 	leftovers();
 	cut();
 	strangers();
+	without_random();
 	resumption();
 	belief();
 	files();

@@ -86,6 +86,13 @@ issue other DNS:queue.example,IP:192.0.2.1 ec
 issue old $here ec 20200101000000Z 20210101000000Z
 issue next $here ec
 key self.key rsa && SAN=$here && sign self x -selfsign -keyfile self.key && chmod 600 self.key
+openssl req -x509 -new -key ec.key -subj '/CN=no host' -days 30 -out nobody.pem 2>log
+openssl genrsa -out short.key 1024 2>log && chmod 600 short.key
+openssl req -x509 -new -key short.key -subj '/CN=short' -days 30 -addext "subjectAltName=$here" -out short.pem 2>log
+key mid.key ec && sign mid x_ca -keyfile ca.key -cert ca.pem
+SAN=$here && key leaf.key ec && sign leaf x -keyfile mid.key -cert mid.pem && chmod 600 leaf.key
+cat leaf.pem mid.pem ca.pem >chain.pem
+cat leaf.pem ca.pem mid.pem >mixed.pem
 mkdir issuers && cp ca.pem issuers/some.pem && echo junk >issuers/junk
 ca=$PWD
 ok 'certificates' test -s self.pem -a -s next.pem -a -s old.pem
@@ -141,6 +148,21 @@ ok 'an end' ended
 serving $ca/other.pem $ca/other.key
 refuses 'a certificate for others' 'is for queue.example, 192.0.2.1: use that name' "$lt" task ls --cacert $ca/ca.pem
 ok 'an end' ended
+serving $ca/nobody.pem $ca/ec.key
+refuses 'a certificate for no host' 'names no host' "$lt" task ls --cacert $ca/nobody.pem
+ok 'an end' ended
+serving $ca/short.pem $ca/short.key
+ok 'the server knows' has 'shorter than 2048 bits' said
+refuses 'a short key' 'shorter than 2048 bits' "$lt" task ls --cacert $ca/short.pem
+ok 'an end' ended
+serving $ca/chain.pem $ca/leaf.key
+ok 'three certificates are nothing to warn of' same 1 "$(lines said)"
+ok 'nor to refuse' status 0 "$lt" queue create --queue-name q --password secret-of-q --cacert $ca/ca.pem
+ok 'an end' ended
+serving $ca/mixed.pem $ca/leaf.key
+ok 'the server knows' has 'not who issued it' said
+refuses 'a chain out of order' 'in another order' "$lt" task ls --cacert $ca/ca.pem
+ok 'an end' ended
 "$lt" serve --port 0 --store store 2>said & pid=$!
 await test -f store/server.json
 LABTASKER_API_BASE_URL=$(sed -n 's/.*"url":"http\([^"]*\)".*/https\1/p' store/server.json)
@@ -189,12 +211,12 @@ ok 'nothing older than TLS 1.2' hasnt 'Cipher *: [A-Z]' oldtls
 cp $ca/next.pem cert && cp $ca/next.key key
 ok 'an end' ended
 "$lt" serve --port 0 --cert cert --key key 2>said & pid=$!
-await grep -q serving said
+await test -f .labtasker/server.json
 ok 'the first' has "$(cd $ca && pin next)" .labtasker/server.json
 cp $ca/self.pem cert && cp $ca/self.key key
 kill -HUP $pid
 ok 'HUP' await grep -q "$(cd $ca && pin self)" said
-ok 'the second, told to all' has "$(cd $ca && pin self)" .labtasker/server.json
+ok 'the second, told to all' await grep -q -e "$(cd $ca && pin self)" .labtasker/server.json
 ok 'and shown' status 0 "$lt" task ls
 echo junk >key
 kill -HUP $pid
