@@ -781,8 +781,10 @@ listen_at(const struct addr *at)
 		return -1;
 	if (at->sa.any.sa_family != AF_UNIX)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+#ifdef IPV6_V6ONLY
 	if (at->sa.any.sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);   /* IPv4 has a socket of its own */
+#endif
 	if (!bind(fd, &at->sa.any, at->len) && !listen(fd, BACKLOG))
 		return fd;
 	why = errno;

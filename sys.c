@@ -271,7 +271,7 @@ sys_datasync(int fd)
 	int rc;
 
 	do
-#if defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0
+#if defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO + 0 > 0
 		rc = fdatasync(fd);
 #else
 		rc = fsync(fd);
