@@ -415,6 +415,17 @@ set_limits(struct server *s)
 		s->max = s->opts->connections;
 }
 
+/* Whether there is one that may be hung up. */
+static bool
+has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_NOCTTY);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static int
 begin(struct server *s, struct err *e)
 {
@@ -434,10 +445,10 @@ begin(struct server *s, struct err *e)
 	sigaction(SIGINT, &sa, NULL);
 	if (o->local)
 		signal(SIGHUP, SIG_IGN);
-	else if (o->log || o->cert || signal(SIGHUP, SIG_DFL) != SIG_IGN)
+	else if (o->log || o->cert || (signal(SIGHUP, SIG_DFL) != SIG_IGN && has_terminal()))
 		sigaction(SIGHUP, &sa, NULL);
 	else
-		signal(SIGHUP, SIG_IGN);   /* nohup */
+		signal(SIGHUP, SIG_IGN);   /* nohup, or a service manager that would have us read anew what we do not have */
 	sa.sa_handler = SIG_IGN;   /* a file over its limit is a full disk to us */
 	sigaction(SIGXFSZ, &sa, NULL);
 	set_limits(s);

@@ -43,6 +43,17 @@ kill -TERM $pid
 ok 'TERM that was ignored when it began stays so' status 0 "$lt" queue create --queue-name q --password secret-of-q
 ok 'INT ends it' ended -INT 0
 
+# There is nothing to be read anew, and no terminal to be gone: a service manager's reload may not end it.
+if command -v setsid >/dev/null; then
+	place alone
+	setsid "$lt" serve --unix sock --store store 2>said & pid=$!
+	await test -f store/server.json
+	kill -HUP $pid
+	ok 'HUP without a terminal' status 0 "$lt" queue create --queue-name q --password secret-of-q
+	ok 'goes on' status 0 "$lt" task ls
+	ok 'TERM' ended -TERM 0
+fi
+
 place json
 serving -v --log-format json
 ok 'a queue' status 0 "$lt" queue create --queue-name q --password secret-of-q
@@ -50,7 +61,7 @@ ok 'TERM' ended -TERM 0
 "$lt" serve --unix sock --store store --log-format json -v 2>said & pid=$!
 await test -f store/server.json
 ok 'an object a line' status 0 "$lt" task ls -q --no-pager
-ok 'HUP without --log ends it' ended -HUP 0
+ok 'TERM' ended -TERM 0
 ok 'messages' has '^{"time":"20[^"]*Z","message":"serving store' said
 ok 'requests' has '^{"time":"20[^"]*Z","peer":"unix","queue":"q","method":"POST","target":"/api/v1/queues/me/tasks/search","status":200,"bytes":[0-9]*,"ms":[0-9.]*}$' said
 ok 'nothing else' same 0 "$(grep -vc '^{.*}$' said)"

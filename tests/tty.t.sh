@@ -25,6 +25,13 @@ server=$!
 await test -f store/server.json
 url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
 
+place gone
+ok "a server without --log, whose terminal is gone," play 0 "$lt" serve --host 127.0.0.1 --port 0 --store store <<S
+expect serving store
+kill 1
+S
+ok "ends" test ! -e store/server.json
+
 place init
 ok "init asks" play 0 "$lt" init <<S
 expect URL of the server
