@@ -490,7 +490,7 @@ open_null(int flags)
 
 /* What the child does before exec.  It shares our memory: nothing may be changed but its own variables. */
 static int
-spawn_child(const struct sys_spawn *s, char **shargv)
+spawn_child(const struct sys_spawn *s, char **shargv, const char *volatile *what)
 {
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	pid_t self = getpid();
@@ -529,8 +529,10 @@ spawn_child(const struct sys_spawn *s, char **shargv)
 		if (fd[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(fd[i], i) < 0)
 			return errno;
 	}
-	if (s->dir && chdir(s->dir) < 0)
+	if (s->dir && chdir(s->dir) < 0) {
+		*what = s->dir;
 		return errno;
+	}
 	if (has_cores)
 		setrlimit(RLIMIT_CORE, &cores);
 	sigemptyset(&dfl.sa_mask);
@@ -546,7 +548,8 @@ pid_t
 sys_spawn(const struct sys_spawn *s, struct err *e)
 {
 	sigset_t all, old;
-	volatile int why = 0;   /* the child writes it through our shared memory */
+	volatile int why = 0;   /* the child writes it through our shared memory, */
+	const char *volatile what = s->argv[0];   /* and this */
 	size_t argc = 0;
 	char sh[] = "sh", **shargv;
 	pid_t pid;
@@ -561,7 +564,7 @@ sys_spawn(const struct sys_spawn *s, struct err *e)
 	sigprocmask(SIG_SETMASK, &all, &old);   /* no handler of ours may run in the child */
 	pid = vfork();
 	if (!pid) {
-		why = spawn_child(s, shargv);
+		why = spawn_child(s, shargv, &what);
 		_exit(why == ENOENT ? 127 : 126);
 	}
 	if (pid < 0)
@@ -576,7 +579,7 @@ sys_spawn(const struct sys_spawn *s, struct err *e)
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
-	return why ? err_set(e, why, "%s: %s", s->argv[0], strerror(why)) : pid;
+	return why ? err_set(e, why, "%s: %s", what, strerror(why)) : pid;
 }
 
 static void

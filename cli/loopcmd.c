@@ -6,10 +6,12 @@
 #include "cli.h"
 #include "../worker/worker.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -247,6 +249,22 @@ read_until(const char *text, int64_t *wall, struct err *e)
 	return 0;
 }
 
+/* Better now than with the first task, which would have failed. */
+static int
+check_dir(const char *dir, struct err *e)
+{
+	struct stat st;
+	int rc = dir ? stat(dir, &st) : 0;
+
+	if (dir && !rc && !S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		rc = -1;
+	}
+	if (dir && !rc)
+		rc = access(dir, X_OK);
+	return rc < 0 ? err_set(e, EXIT_USAGE, "Invalid value for --chdir: '%s': %s", dir, strerror(errno)) : 0;
+}
+
 /* The values that their kinds do not check, and what they come to. */
 static int
 read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct err *e)
@@ -269,7 +287,7 @@ read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct e
 		if (!strchr(a->val[SLOT_ENV].list[i], '=') || *a->val[SLOT_ENV].list[i] == '=')
 			return err_set(e, EXIT_USAGE, "Invalid value for --slot-env: '%s': it must be NAME=V0,V1,...", a->val[SLOT_ENV].list[i]);
 	read_require(&a->val[REQUIRE], l);
-	return read_statuses("--requeue-exit", a->val[REQUEUE].text, l->requeue, e) < 0 ||
+	return check_dir(a->val[CHDIR].text, e) < 0 || read_statuses("--requeue-exit", a->val[REQUEUE].text, l->requeue, e) < 0 ||
 	    read_statuses("--fail-exit", a->val[FAIL].text, l->fail, e) < 0 || read_signal(a->val[WARN].text, &o->env.warn_signal, e) < 0 ||
 	    read_until(a->val[UNTIL].text, &o->until, e) < 0 || read_size(a->val[LOG_MAX].text, &o->env.logs.max, e) < 0 ? -1 : 0;
 }

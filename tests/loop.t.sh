@@ -56,6 +56,8 @@ SLURM_JOB_END_TIME=$(($(date +%s) + 5)) ok "Slurm's end of the job" status 75 "$
 ok "--until warns the job and hands back" status 75 "$lt" loop --until +2s --min-left 0.1 --grace 1.5 -- sh -c 'trap "echo told; exit 3" TERM; while :; do sleep 0.05; done' x '%(n)'
 ok "it was told" has told out
 ok "the task is there" same "$(count pending)" 1
+ok "with less than --min-left a fetch is not waited for either" status 75 "$lt" loop --wait --until +9s --min-left 8 --grace 0 -- true '%(none)'
+ok "which is said" has 'less than 8 s is left' err
 ok "a wrong time" status 2 "$lt" loop --until sometime -- true
 
 place warned
@@ -121,6 +123,14 @@ submit -- --n 1
 ok "--chdir" status 0 "$lt" loop --chdir sub -- sh -c 'pwd; env' x '%(n)'
 ok "is where jobs run" has '/sub$' out
 ok "LABTASKER_SLOT" has 'LABTASKER_SLOT=0' out
+ok "a directory that is not there" status 2 "$lt" loop --chdir nowhere -- echo
+ok "is said" has "chdir: 'nowhere': No such file" err
+ok "a file in its place" status 2 "$lt" loop --chdir out -- echo
+ok "is said too" has "chdir: 'out': Not a directory" err
+submit --max-retries 1 --priority 20 -- --n 3
+submit --max-retries 1 -- --n 4
+ok "a directory that goes away" status 0 "$lt" loop --chdir sub -- sh -c 'rmdir "$PWD"' x '%(n)'
+ok "is named, not the command" has 'failed: sub: No such file' err
 submit --task-timeout 77 -- --n 2
 ok "the server's limit" status 0 "$lt" loop -- env '%(n)=1'
 ok "is told to the job" has 'LABTASKER_TASK_TIMEOUT=77' out
