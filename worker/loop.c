@@ -454,6 +454,15 @@ take_fetches(struct loop *l, int64_t now)
 
 /* ---- waiting for tasks: --wait ---- */
 
+/* Seconds that a fetch may be held: one that is answered later would be below --min-left. */
+static double
+hold_most(const struct loop *l, int64_t now)
+{
+	double left = l->end_at == INT64_MAX ? HOLD : (double)(l->end_at - now) / 1e6 - l->o->min_left;
+
+	return left < HOLD ? left : HOLD;
+}
+
 /* A fetch that our server holds until there is a task, on a connection of its own. */
 static void
 hold_fetch(struct loop *l, int64_t now)
@@ -461,7 +470,7 @@ hold_fetch(struct loop *l, int64_t now)
 	struct client_opts o = {.conf = (struct conf *)l->env.conf, .quiet = true};
 	struct err e = {0};
 	struct call *k;
-	double left = l->o->wait - (double)(now - l->idle) / 1e6;
+	double left = l->o->wait - (double)(now - l->idle) / 1e6, most = hold_most(l, now);
 
 	if (!l->waiter)
 		l->waiter = client_open(&o, true, &e);
@@ -471,7 +480,7 @@ hold_fetch(struct loop *l, int64_t now)
 	}
 	k = l->held = make_fetch(l);
 	sys_uuid(k->key);
-	k->wait = left < HOLD ? (int)left + 1 : HOLD;
+	k->wait = left < most ? (int)left + 1 : (int)most;
 	client_send(l->waiter, k);
 	client_step(l->waiter, NULL, 0);
 }
@@ -507,7 +516,7 @@ wait_for_tasks(struct loop *l, int64_t now)
 	if (l->ask_at && l->ask_at <= now)
 		l->dry = false;
 	else if (l->o->wait > 0 && client_ours(l->client) && !l->held && !l->ask_at && busy(l) < (size_t)l->o->slots &&
-	    (double)(now - l->idle) / 1e6 < l->o->wait)
+	    (double)(now - l->idle) / 1e6 < l->o->wait && hold_most(l, now) >= 1)
 		hold_fetch(l, now);
 }
 
@@ -935,10 +944,12 @@ watch_clock(struct loop *l, int64_t now)
 		l->stop = SIGTERM;
 		l->urgency++;
 		l->rc = l->rc ? l->rc : EXIT_AGAIN;
-	} else if (short_of_time(l, now) && !l->dry && !l->runs && !l->fetches) {
-		close_loop(l, EXIT_AGAIN);
 	} else if (short_of_time(l, now)) {
 		l->begin_at = l->end_at;
+		if (l->runs || l->fetches || l->held || (l->dry && !(l->o->wait > 0)))
+			return;
+		warn("loop: less than %g s is left (--min-left): no more tasks are taken", l->o->min_left);
+		close_loop(l, EXIT_AGAIN);
 	}
 }
 
@@ -1011,6 +1022,8 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 		sooner(wake, l->begin_at);
 	if (l->end_at != INT64_MAX && !l->closed)
 		sooner(wake, l->end_at - l->env.grace);
+	if (l->end_at != INT64_MAX && !l->closed && !short_of_time(l, now))
+		sooner(wake, l->end_at - (int64_t)(l->o->min_left * 1e6));
 	if (l->prompt.q)
 		sooner(wake, l->repaint);
 	if (l->foot.on)
