@@ -128,7 +128,33 @@ send \x03
 expect (Report in
 kill 15
 S
+job='stty raw -echo; exit 7'
+ask "a job with our terminal that leaves it raw" 0 "$reported" --stdin --no-use-pty --on-failure report <<'S'
+expect exit status 7
+S
+ok "what follows is no stairs" has "exit status 7$(printf '\r')" out
 job=
+cat >suspend.sh <<'S'
+set -m
+"$@"
+echo "suspended $?"
+fg
+echo "ended $?"
+S
+cat >steps <<'S'
+expect up
+send \x1a
+expect suspended
+send there\r
+expect got there
+expect ended 0
+S
+"$lt" submit -- --n 1 >/dev/null
+ok "Ctrl-Z at a job with our terminal stops the loop too, and fg lets both go on" status 0 "$pty" -s steps sh suspend.sh \
+    "$lt" loop --no-use-pty --stdin -- sh -c 'echo up; read -r x; echo "got $x"' x '%(n)'
+"$lt" submit --args '{"n": "\u001b[31m"}' >/dev/null
+ok "--dry-run" status 0 "$pty" -s /dev/null "$lt" loop --dry-run -- echo '%(n)'
+ok "shows a terminal no sequences" has "^echo '.x1b.31m'" out
 if [ -n "$CHECK" ]; then
 	ask "the ends of both countdowns" 0 "$reported" <<'S'
 expect (Report in 1 s)

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum {
@@ -47,6 +48,7 @@ struct job {
 	pid_t pid;
 	int fd[JOB_FDS];           /* its stdout, stderr; -1 after the end */
 	int tty;                   /* a terminal whose foreground the job is, -1 none */
+	struct termios modes;      /* of it, before the job */
 	bool pty;                  /* fd[0] is a terminal's master */
 	bool over;                 /* the leader has ended and was reaped */
 	int64_t since;             /* mono: when it was over, or something came since */
@@ -63,19 +65,48 @@ our_tty(int in)
 	return in >= 0 && tcgetpgrp(in) == getpgrp() ? in : -1;
 }
 
-/* The job had the foreground, so we are in the background and SIGTTOU would stop us. */
+/* The job had the foreground, so we are in the background and SIGTTOU would stop us.  Where a shell has it by now (bg), that keeps it. */
 static void
-take_tty(int tty)
+take_tty(const struct job *j)
 {
+	pid_t front = j->tty < 0 ? 0 : tcgetpgrp(j->tty);
 	sigset_t ttou, old;
 
-	if (tty < 0)
+	if (front <= 1 || (front != j->pid && (!kill(-front, 0) || errno == EPERM)))
 		return;
 	sigemptyset(&ttou);
 	sigaddset(&ttou, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &ttou, &old);
-	tcsetpgrp(tty, getpgrp());
+	tcsetpgrp(j->tty, getpgrp());
+	tcsetattr(j->tty, TCSADRAIN, &j->modes);
 	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+/* Ctrl-Z stops the job, whose terminal it is; the shell, to which it shall lead, waits for us.  So we stop as well, and go on together. */
+static void
+follow(struct job *j)
+{
+#ifdef WNOWAIT
+	struct termios modes;
+	siginfo_t info;
+
+	memset(&info, 0, sizeof info);
+	if (j->tty < 0 || waitid(P_PID, (id_t)j->pid, &info, WSTOPPED | WNOHANG) < 0 || !info.si_pid)
+		return;
+	if ((info.si_status != SIGTSTP && info.si_status != SIGTTIN && info.si_status != SIGTTOU) || tcgetattr(j->tty, &modes) < 0)
+		return;
+	if (tcgetpgrp(j->tty) != getpgrp()) {
+		take_tty(j);
+		kill(0, info.si_status);   /* returns when somebody has us continue */
+	}
+	if (tcgetpgrp(j->tty) == getpgrp()) {
+		tcsetattr(j->tty, TCSADRAIN, &modes);
+		tcsetpgrp(j->tty, j->pid);
+	}
+	kill(-j->pid, SIGCONT);
+#else
+	(void)j;
+#endif
 }
 
 /* Two pipes; the ends that the job gets, in end. */
@@ -119,6 +150,8 @@ job_start(const struct job_spec *s, struct err *e)
 		spawn.tty = slave;
 	else
 		spawn.foreground = j->tty = our_tty(s->in);
+	if (j->tty >= 0)
+		tcgetattr(j->tty, &j->modes);
 	spawn.fd[0] = s->in;
 	spawn.fd[1] = end[0];
 	spawn.fd[2] = end[1];
@@ -127,7 +160,7 @@ job_start(const struct job_spec *s, struct err *e)
 		if (end[i] >= 0)
 			close(end[i]);
 	if (j->pid < 0) {
-		take_tty(j->tty);
+		take_tty(j);
 		job_free(j);
 		return NULL;
 	}
@@ -298,13 +331,14 @@ bool
 job_ended(struct job *j, int *status, struct job_usage *u)
 {
 	if (!j->over) {
+		follow(j);
 		if (!reap(j))
 			return false;
 		j->over = true;
 		j->since = sys_mono();
 		for (int i = 0; i < JOB_FDS; i++)
 			j->left[i] = DRAIN;
-		take_tty(j->tty);
+		take_tty(j);
 	}
 	if (unread(j))
 		return false;
