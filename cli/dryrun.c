@@ -7,6 +7,7 @@
 #include "../worker/worker.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { FLUSH = 64 << 10 };
 enum { RUNS = '+', FAILS = '-' };   /* the first byte of a row's text; a task that does not fit has none */
@@ -72,6 +73,7 @@ show(const struct dry *dry, const struct rows *rows)
 {
 	struct buf b = {0};
 	int64_t run = 0, fit = 0, most = dry->o->max_tasks ? dry->o->max_tasks : INT64_MAX;
+	bool screen = isatty(1);
 	int rc = 0;
 
 	for (size_t i = 0; i < rows->n; i++) {
@@ -84,7 +86,11 @@ show(const struct dry *dry, const struct rows *rows)
 			rc = EXIT_REFUSED;
 			continue;
 		}
-		if (!run++ || !dry->o->pipe)
+		if (run++ && dry->o->pipe)
+			continue;
+		if (screen)
+			table_visible(&b, (struct str){s.p + 1, s.n - 1}, "\n");
+		else
 			buf_add(&b, s.p + 1, s.n - 1);
 		if (b.len > FLUSH && out_flush(&b) < 0)
 			rc = EXIT_REFUSED;
