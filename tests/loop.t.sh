@@ -142,12 +142,24 @@ ok "gives the job a terminal" has 'all three' out
 submit -- --n 2
 ok "20,000 lines through it" status 0 "$lt" loop --use-pty -- sh -c 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done' x '%(n)'
 ok "none is lost" same "$(tr -d '\r' <out | cksum)" "$(i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done | cksum)"
+submit -- --n 3
+ok "a job that closes it" status 0 "$lt" loop --use-pty -- sh -c 'exec <&- >&- 2>&-; sleep 0.1; echo there >/dev/tty' x '%(n)'
+ok "is not told to end, and has it still" same "$(tr -d '\r' <out):$(count success)" there:3
 
 place logs
 for i in 1 2 3; do submit --max-retries 1 -- --n $i; done
 ok "--log fail-only" status 0 "$lt" loop --log fail-only -- sh -c '[ "$1" != 2 ]' x '%(n)'
 ok "keeps the failed run's directory, no other" same "$(ls .labtasker/logs/run | wc -l | tr -d ' ')" 1
 ok "with its end" has failed .labtasker/logs/run/run_*/status.json
+submit --max-retries 1 -- --side 1
+submit --max-retries 1 -- --side 2
+worker=$("$lt" worker create | sed 's/.* //')
+for i in 1 2; do
+	"$lt" loop --log fail-only --worker-id "$worker" --once -- sh -c 'echo "$LABTASKER_LOG_DIR" >dir$1
+	    n=0; until [ -f dir1 ] && [ -f dir2 ] || [ $n -gt 200 ]; do sleep 0.05; n=$((n + 1)); done' x '%(side)' 2>err$i &
+done
+wait
+ok "two loops of one worker do not share a directory" sh -c '[ -s dir1 ] && [ -s dir2 ] && ! cmp -s dir1 dir2'
 submit -- --n 4
 ok "--log raw, --log-dir" status 0 "$lt" loop --log raw --log-dir here -- printf '\033[31m%s' '%(n)'
 ok "keeps sequences" same "$(od -c here/run_*/run.log | head -n 1 | tr -s ' ')" "$(printf '\033[31m4' | od -c | head -n 1 | tr -s ' ')"

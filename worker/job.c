@@ -49,7 +49,8 @@ struct job {
 	int fd[JOB_FDS];           /* its stdout, stderr; -1 after the end */
 	int tty;                   /* a terminal whose foreground the job is, -1 none */
 	struct termios modes;      /* of it, before the job */
-	bool pty;                  /* fd[0] is a terminal's master */
+	bool pty;                  /* fd[0] is a terminal's master; */
+	int slave;                 /* and this its other end until the leader has ended: else a job that closes its own gets HUP.  -1: none */
 	bool over;                 /* the leader has ended and was reaped */
 	int64_t since;             /* mono: when it was over, or something came since */
 	int status;
@@ -139,8 +140,8 @@ job_start(const struct job_spec *s, struct err *e)
 	int end[2] = {-1, -1};
 
 	j->guard = s->guard;
-	j->tty = j->fd[1] = -1;
-	j->fd[0] = s->pty ? pty_open(s->tty, slave, sizeof slave, NULL) : -1;
+	j->tty = j->fd[1] = j->slave = -1;
+	j->fd[0] = s->pty ? pty_open(s->tty, slave, sizeof slave, &j->slave, NULL) : -1;
 	j->pty = j->fd[0] >= 0;
 	if (!j->pty && make_pipes(j, end, e) < 0) {
 		free(j);
@@ -176,9 +177,18 @@ shut(struct job *j, int i)
 	j->fd[i] = -1;
 }
 
+static void
+shut_slave(struct job *j)
+{
+	if (j->slave >= 0)
+		close(j->slave);
+	j->slave = -1;
+}
+
 void
 job_free(struct job *j)
 {
+	shut_slave(j);
 	for (int i = 0; i < JOB_FDS; i++)
 		shut(j, i);
 	free(j);
@@ -339,6 +349,7 @@ job_ended(struct job *j, int *status, struct job_usage *u)
 		for (int i = 0; i < JOB_FDS; i++)
 			j->left[i] = DRAIN;
 		take_tty(j);
+		shut_slave(j);
 	}
 	if (unread(j))
 		return false;

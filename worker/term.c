@@ -46,25 +46,25 @@ term_restore(struct term *t)
 /* ---- a job's ---- */
 
 int
-pty_open(const struct term *ours, char *slave, size_t n, struct err *e)
+pty_open(const struct term *ours, char *slave, size_t n, int *other, struct err *e)
 {
-	int fd = posix_openpt(O_RDWR | O_NOCTTY), other, why;
+	int fd = posix_openpt(O_RDWR | O_NOCTTY), why;
 	const char *name;
 
 	if (fd < 0)
 		return err_set(e, errno, "/dev/ptmx: %s", strerror(errno));
 	sys_cloexec(fd);
 	name = grantpt(fd) < 0 || unlockpt(fd) < 0 ? NULL : ptsname(fd);
-	other = name && strlen(name) < n ? open(name, O_RDWR | O_NOCTTY) : -1;
+	*other = name && strlen(name) < n ? open(name, O_RDWR | O_NOCTTY) : -1;
 	why = errno;
-	if (other < 0) {
+	if (*other < 0) {
 		close(fd);
 		return err_set(e, why, "/dev/pts: %s", strerror(why));
 	}
 	strcpy(slave, name);
 	if (ours && ours->fd >= 0)
-		tcsetattr(other, TCSANOW, &ours->saved);
-	close(other);
+		tcsetattr(*other, TCSANOW, &ours->saved);
+	sys_cloexec(*other);
 	pty_size(fd);
 	return fd;
 }

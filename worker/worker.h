@@ -68,8 +68,8 @@ void term_init(struct term *t);
 void term_keys(struct term *t);                               /* each key as it comes, Ctrl-C too, without echo */
 void term_restore(struct term *t);
 /* A new terminal with the modes of ours, where that is one (ours may be NULL), and the size of what terminal we have.  Its master's
- * descriptor, and the slave's path in slave; -1 with err. */
-int pty_open(const struct term *ours, char *slave, size_t n, struct err *e);
+ * descriptor, the slave's path in slave and its descriptor in other; -1 with err. */
+int pty_open(const struct term *ours, char *slave, size_t n, int *other, struct err *e);
 void pty_size(int fd);                                      /* the size may have changed */
 
 /* ---- prompt.c: a question with a countdown, pure ------------------------------------------------------------------------- */
