@@ -1172,6 +1172,7 @@ static int
 start(struct loop *l)
 {
 	struct err e = {0};
+	char uuid[37];
 
 	if (sys_pipe(wake_pipe) < 0) {
 		warn("loop: pipe: %s: raise the limit of descriptors (ulimit -n)", strerror(errno));
@@ -1187,7 +1188,8 @@ start(struct loop *l)
 	signals_set(true);
 	if (find_worker(l))
 		return EXIT_REFUSED;
-	snprintf(l->slot, sizeof l->slot, "slot_%s_", l->worker);
+	sys_uuid(uuid);   /* not the worker, which others may be, too */
+	snprintf(l->slot, sizeof l->slot, "slot_%s_", uuid);
 	if (l->o->fail_only)
 		l->env.logs.slot = l->slot;
 	return 0;
