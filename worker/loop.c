@@ -392,6 +392,8 @@ refused(struct loop *l, const struct call *k)
 		return;   /* it was said of another fetch */
 	if (k->status == 403)
 		warn("loop: worker %s may fetch no more: %s; `labtasker worker report %s active` lets it again", l->worker, k->err.msg, l->worker);
+	else if (k->status == 401)
+		warn("loop: %s: %s: the queue was deleted, or its password changed", client_url(l->client), k->err.msg);
 	else
 		warn("loop: %s", k->err.msg);
 	close_loop(l, k->status == 403 ? EXIT_WORKER : k->status == 400 || k->status == 422 ? EXIT_USAGE : EXIT_REFUSED);

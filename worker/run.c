@@ -409,6 +409,15 @@ stop_lost(struct run *r, const char *why, int64_t now)
 		terminate(r, now);
 }
 
+/* Whether a task that was looked at runs, but as nobody's. */
+static bool
+nobodys(const struct call *k)
+{
+	const struct json *worker = json_gets(k->doc ? k->doc->root : NULL, "worker_id");
+
+	return json_is(json_gets(k->doc ? k->doc->root : NULL, "status"), "running") && worker && worker->type == JSON_NULL;
+}
+
 /* A look after a heartbeat that was refused. */
 static void
 beat_looked(struct run *r, const struct call *k, int64_t now)
@@ -416,7 +425,7 @@ beat_looked(struct run *r, const struct call *k, int64_t now)
 	if (k->status == 404) {
 		stop_lost(r, "the task was deleted", now);
 	} else if (k->status == 200 && !still_ours(r, k)) {
-		stop_lost(r, "the task was cancelled or given to another", now);
+		stop_lost(r, nobodys(k) ? "our worker was deleted" : "the task was cancelled or given to another", now);
 	} else if (k->status == 200) {
 		r->nameless = r->result.inactive = true;
 		r->beat_at = now;
@@ -688,14 +697,21 @@ want_of(const struct json_doc *d)
 static bool
 take_finish(struct run *r)
 {
-	struct err e = {0};
+	struct err e = {0}, why = {0};
 	struct json_doc *status = NULL, *summary;
+	char *text = NULL;
 
 	summary = rundir_get(&r->dir, "summary", FINISH_MAX, &e);
 	if (!summary && e.code == ENOENT)
 		return false;
-	status = rundir_get(&r->dir, "status", FINISH_MAX, &e);
+	status = rundir_get(&r->dir, "status", FINISH_MAX, summary ? &e : &why);
 	r->want = want_of(status);
+	if (!summary && e.code == EFBIG && r->want != NOTHING) {
+		summary = json_new();   /* as for one that the server does not take */
+		summary->root = json_mkobj(summary);
+		text = xprintf("the summary is longer than %d MiB: it is left out, and stays in %s", FINISH_MAX >> 20, r->dir.path);
+		say(r, text);
+	}
 	if (summary && summary->root->type == JSON_OBJ && r->want != NOTHING) {
 		json_free(r->made);
 		r->made = summary;
@@ -703,8 +719,11 @@ take_finish(struct run *r)
 		r->finished = true;
 		summary = NULL;
 	} else {
-		say(r, "status.json and summary.json of the job's finish cannot be used: its exit status counts");
+		text = xprintf("status.json and summary.json of the job's finish cannot be used: %s: its exit status counts", *e.msg ? e.msg :
+		    "a status and a dict must stand there");
+		say(r, text);
 	}
+	free(text);
 	json_free(summary);
 	json_free(status);
 	return r->finished;
