@@ -152,6 +152,9 @@ S
 "$lt" submit -- --n 1 >/dev/null
 ok "Ctrl-Z at a job with our terminal stops the loop too, and fg lets both go on" status 0 "$pty" -s steps sh suspend.sh \
     "$lt" loop --no-use-pty --stdin -- sh -c 'echo up; read -r x; echo "got $x"' x '%(n)'
+"$lt" submit -- --n 2 >/dev/null
+ok "and at a job with a terminal of its own" status 0 "$pty" -s steps sh suspend.sh \
+    "$lt" loop -- sh -c 'echo up; read -r x; echo "got $x"' x '%(n)'
 "$lt" submit --args '{"n": "\u001b[31m"}' >/dev/null
 ok "--dry-run" status 0 "$pty" -s /dev/null "$lt" loop --dry-run -- echo '%(n)'
 ok "shows a terminal no sequences" has "^echo '.x1b.31m'" out

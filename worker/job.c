@@ -88,6 +88,7 @@ static void
 follow(struct job *j)
 {
 #ifdef WNOWAIT
+	struct sigaction dfl = {.sa_handler = SIG_DFL}, old;
 	struct termios modes;
 	siginfo_t info;
 
@@ -98,7 +99,9 @@ follow(struct job *j)
 		return;
 	if (tcgetpgrp(j->tty) != getpgrp()) {
 		take_tty(j);
+		sigaction(info.si_status, &dfl, &old);
 		kill(0, info.si_status);   /* returns when somebody has us continue */
+		sigaction(info.si_status, &old, NULL);
 	}
 	if (tcgetpgrp(j->tty) == getpgrp()) {
 		tcsetattr(j->tty, TCSADRAIN, &modes);

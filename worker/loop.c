@@ -100,12 +100,12 @@ mark(int sig)
 	errno = why;
 }
 
-/* What a signal does: ends the loop and its jobs; lets the jobs end and then the loop; or only wakes us.  Of the first two, those that were
- * ignored when we began (nohup, a shell's background) stay so. */
+/* What a signal does: ends the loop and its jobs; lets the jobs end and then the loop; stops both until SIGCONT; or only wakes us.  But for
+ * the last, those that were ignored when we began (nohup, a shell's background) stay so. */
 static const struct {
 	int sig;
-	enum { ENDS, DRAINS, WAKES } kind;
-} signals[] = {{SIGTERM, ENDS}, {SIGINT, ENDS}, {SIGHUP, ENDS}, {SIGUSR1, ENDS}, {SIGUSR2, DRAINS}, {SIGCHLD, WAKES}, {SIGALRM, WAKES},
+	enum { ENDS, DRAINS, STOPS, WAKES } kind;
+} signals[] = {{SIGTERM, ENDS}, {SIGINT, ENDS}, {SIGHUP, ENDS}, {SIGUSR1, ENDS}, {SIGUSR2, DRAINS}, {SIGTSTP, STOPS}, {SIGCHLD, WAKES}, {SIGALRM, WAKES},
 #ifdef SIGWINCH
     {SIGWINCH, WAKES},
 #endif
@@ -720,14 +720,20 @@ job_terminal(const struct loop *l)
 	return -1;
 }
 
-/* Ctrl-C goes to a job's terminal as a key, whose modes say whether it interrupts there. */
+/* Ctrl-C goes to a job's terminal as a key, whose modes say whether it interrupts there.  Ctrl-Z, too; but a job that leads a session
+ * cannot be stopped by it, so unless another group has the foreground there it is for us. */
 static void
-note_interrupt(struct loop *l, int fd, const char *p, size_t n)
+note_signals(struct loop *l, int fd, const char *p, size_t n)
 {
 	struct termios m;
 
-	if (memchr(p, 3, n) && !tcgetattr(fd, &m) && (m.c_lflag & ISIG))
+	if (tcgetattr(fd, &m) < 0 || !(m.c_lflag & ISIG))
+		return;
+	if (memchr(p, 3, n))
 		l->interrupted = true;
+	for (size_t i = 0; memchr(p, 26, n) && i < l->runs; i++)
+		if (run_pty(l->run[i]) == fd && run_leads(l->run[i]))
+			kill(0, SIGTSTP);
 }
 
 static void
@@ -746,7 +752,7 @@ read_keys(struct loop *l)
 		prompt_keys(&l->prompt, keys, (size_t)n);
 		l->repaint = 0;
 	} else if (fd >= 0) {
-		note_interrupt(l, fd, keys, (size_t)n);
+		note_signals(l, fd, keys, (size_t)n);
 		buf_add(&l->typed, keys, (size_t)n);
 	}
 }
@@ -892,7 +898,7 @@ interrupt(struct loop *l)
 		return false;
 	l->interrupted = true;
 	for (size_t i = 0; i < l->runs; i++)
-		run_interrupt(l->run[i]);
+		run_signal(l->run[i], SIGINT);
 	return true;
 }
 
@@ -915,6 +921,28 @@ end_by(struct loop *l, int sig, int64_t now)
 		l->rc = 128 + l->stop;
 }
 
+/* The jobs are groups of their own, which a shell does not know: we stop them with us. */
+static void
+suspend(struct loop *l)
+{
+	bool keys = l->tty.changed;
+
+	for (size_t i = 0; i < l->runs; i++)
+		run_signal(l->run[i], SIGSTOP);
+	term_restore(&l->tty);
+	signal(SIGTSTP, SIG_DFL);
+	raise(SIGTSTP);   /* returns when somebody has us continue */
+	signals_set(true);
+	for (size_t i = 0; i < l->runs; i++)
+		run_signal(l->run[i], SIGCONT);
+	if (keys)
+		term_keys(&l->tty);
+#ifdef SIGWINCH
+	marks[SIGWINCH] = 1;
+#endif
+	l->repaint = 0;
+}
+
 /* What the signals since the last turn ask for. */
 static void
 obey(struct loop *l, int64_t now)
@@ -924,8 +952,11 @@ obey(struct loop *l, int64_t now)
 
 		if (signals[i].kind == WAKES || !taken(sig))
 			continue;
-		if (signals[i].kind == ENDS) {
-			end_by(l, sig, now);
+		if (signals[i].kind != DRAINS) {
+			if (signals[i].kind == ENDS)
+				end_by(l, sig, now);
+			else
+				suspend(l);
 			continue;
 		}
 		warn("loop: signal %d: no more tasks are taken", sig);

@@ -1067,10 +1067,16 @@ run_pty(const struct run *r)
 }
 
 void
-run_interrupt(struct run *r)
+run_signal(struct run *r, int sig)
 {
 	if (r->job)
-		job_signal(r->job, SIGINT);
+		job_signal(r->job, sig);
+}
+
+bool
+run_leads(const struct run *r)
+{
+	return run_pty(r) >= 0 && tcgetpgrp(run_pty(r)) == job_pid(r->job);
 }
 
 /* The calls that end it are given up after the grace. */

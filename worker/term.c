@@ -21,12 +21,19 @@ term_init(struct term *t)
 	t->fd = isatty(0) && tcgetpgrp(0) == getpgrp() && !tcgetattr(0, &t->saved) ? 0 : -1;
 }
 
+/* Else we were put into the background since (bg), and a change would stop us. */
+static bool
+foreground(const struct term *t)
+{
+	return t->fd >= 0 && tcgetpgrp(t->fd) == getpgrp();
+}
+
 void
 term_keys(struct term *t)
 {
 	struct termios m = t->saved;
 
-	if (t->fd < 0 || t->changed)
+	if (t->changed || !foreground(t))
 		return;
 	m.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG | IEXTEN);
 	m.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR | IXON | BRKINT | ISTRIP);
@@ -38,7 +45,7 @@ term_keys(struct term *t)
 void
 term_restore(struct term *t)
 {
-	if (t->changed)
+	if (t->changed && foreground(t))
 		tcsetattr(t->fd, TCSADRAIN, &t->saved);
 	t->changed = false;
 }

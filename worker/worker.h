@@ -255,7 +255,8 @@ void run_beat(struct run *r, int64_t now);                  /* sends it if half 
  * KILL; or TERM; or KILL now. */
 enum run_urgency { STOP_WARN, STOP_TERM, STOP_KILL };
 void run_stop(struct run *r, enum run_urgency u, int64_t now);
-void run_interrupt(struct run *r);                          /* INT to the job's group */
+void run_signal(struct run *r, int sig);                    /* to the job's group */
+bool run_leads(const struct run *r);                        /* that has the foreground of the job's own terminal */
 bool run_asks(const struct run *r);                         /* it waits for run_answer: report the failure, or hand back */
 void run_answer(struct run *r, bool report, int64_t now);
 bool run_busy(const struct run *r);                         /* its job lives */
