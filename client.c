@@ -566,7 +566,8 @@ expire_calls(struct client *c, int64_t now)
 			continue;
 		}
 		take(&c->waiting, p);
-		snprintf(why, sizeof why, "%s (tried %d times)", c->why[0] ? c->why : "no answer in time", k->tries);
+		snprintf(why, sizeof why, "%s (tried %d times)", c->why[0] ? c->why : "no answer in time",
+		    k->tries > c->fails ? k->tries : c->fails);
 		call_unanswered(k, k->maybe, client_url(c), why);
 	}
 }

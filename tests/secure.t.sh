@@ -46,6 +46,7 @@ ok "has it neither in its environment nor in its directory" hasnt "$secret" out
 ok "nor has the log of the server" hasnt "$secret" said
 LABTASKER_API_BASE_URL=http://127.0.0.1:1 ok "an unreachable server" status 1 "$lt" task ls
 ok "nor have messages" hasnt "$secret" err
+ok "which say how often it was tried" has '(tried [1-9][0-9]* times)' err
 unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 ok "nor has the store" sh -c '! grep -rq "$1" store' x "$secret"
 
