@@ -75,6 +75,41 @@ kill $server
 wait $server
 unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 
+# bare NAME [COMMAND...]: the program and busybox in root, and nothing else; COMMAND does what chroot does.
+bare() {
+	who=$1
+	shift
+	[ $# -gt 0 ] || set -- chroot
+	rm -rf root/q && mkdir root/q && chmod 777 root/q
+	export LABTASKER_ROOT=/q/.labtasker
+	ok "$who: submit" status 0 "$@" root /lt submit -- --n 1
+	ok "$who: a job by busybox's sh" status 0 "$@" root /lt loop -- /bin/sh -c 'echo "got $0 $LABTASKER_TASK_ID"' '%(n)'
+	ok "$who: has run" has "got 1 $(sed 's/^- *//' out | cut -d ' ' -f 3)" out
+	ok "$who: a script" status 0 sh -c '"$@" root /lt submit -- --n 2 && exec "$@" root /lt loop -c "echo script %(n)"' x "$@"
+	ok "$who: has run" has 'script 2' out
+	ok "$who: ls" status 0 "$@" root /lt task ls --no-pager -s success -q
+	ok "$who: has both" same 2 "$(lines out)"
+	LABTASKER_ROOT=$PWD/root/q/.labtasker
+	if [ "$1" = unshare ]; then
+		rm "$LABTASKER_ROOT/owner"   # it ended with process 1; here its number is another's
+	else
+		kill "$(owner "$LABTASKER_ROOT")"
+		await test ! -e "$LABTASKER_ROOT/owner"
+	fi
+	ok "$who: seen from outside" same 2 "$(count success 2>/dev/null)"
+	kill "$(owner "$LABTASKER_ROOT")"
+	await test ! -e "$LABTASKER_ROOT/owner"
+	unset LABTASKER_ROOT
+	"$@" root /lt serve --host 127.0.0.1 --port 0 --store /q/store 2>said </dev/null & server=$!
+	ok "$who: serve" await test -f root/q/store/server.json
+	url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' root/q/store/server.json)
+	ok "$who: a queue there" status 0 env LABTASKER_API_BASE_URL="$url" "$lt" queue create --queue-name q --password p
+	child=$(cat /proc/$server/task/$server/children 2>/dev/null)   # of unshare
+	kill ${child:-$server}
+	wait $server
+	ok "$who: which TERM ends" test ! -e root/q/store/server.json
+}
+
 # As root: nobody's user id without a passwd entry; a root directory with nothing in it, so no /dev/urandom, no /tmp, no /proc.
 if [ "$id" -eq 0 ] && command -v chroot >/dev/null; then
 	place nobody
@@ -91,6 +126,16 @@ if [ "$id" -eq 0 ] && command -v chroot >/dev/null; then
 		ok "and works" same "$(wc -c <root/q/id | tr -d ' ')" 37
 		cp "$lt" root/job
 		ok "with the program itself as its job" sh -c 'cd root/q && LABTASKER_ROOT=/q/.labtasker chroot .. /lt loop -- /job --version >out 2>err </dev/null'
+		busybox=$(command -v busybox)
+		if [ -n "$busybox" ] && mkdir root/bin && cp "$busybox" root/bin/sh && chroot root /bin/sh -c : 2>/dev/null; then
+			bare 'as root'
+			bare 'as nobody' chroot --userspec=65534:65534
+			unshare -pf true 2>/dev/null && bare 'as process 1' unshare -pf chroot
+		else
+			skipped='no static busybox: nothing was tried beside it alone'
+		fi
+	else
+		skipped='not static: nothing was tried in an empty root directory'
 	fi
 fi
 
