@@ -5,6 +5,7 @@
  */
 #include "labtasker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -125,14 +126,15 @@ sys_host(void)
 	return u.nodename;
 }
 
-/* Inherited descriptors are not for our jobs, and 0 to 2 must be open, or a file of ours would become one of them. */
-/* All from 3 on.  poll tells which are open, many at once: a call for each would cost more than all else that a command does. */
+/* What poll knows below the limit, many at once: a call for each would cost more than all else that a command does. */
 static void
-cloexec_below(int max)
+poll_fds(struct buf *b)
 {
+	struct rlimit r;
 	struct pollfd p[512];
+	int max = getrlimit(RLIMIT_NOFILE, &r) ? 1024 : r.rlim_cur > 65536 ? 65536 : (int)r.rlim_cur;
 
-	for (int from = 3; from < max; from += (int)LEN(p)) {
+	for (int from = 0; from < max; from += (int)LEN(p)) {
 		int n = max - from < (int)LEN(p) ? max - from : (int)LEN(p);
 
 		for (int i = 0; i < n; i++)
@@ -142,8 +144,55 @@ cloexec_below(int max)
 				p[i].revents = 0;
 		for (int i = 0; i < n; i++)
 			if (!(p[i].revents & POLLNVAL))
-				sys_cloexec(from + i);
+				buf_add(b, &p[i].fd, sizeof p[i].fd);
 	}
+}
+
+/* The open descriptors, as ints.  A limit may be a million, so /proc is asked first. */
+static void
+open_fds(struct buf *b)
+{
+	DIR *d = opendir("/proc/self/fd");
+
+	for (const struct dirent *i; d && (i = readdir(d));) {
+		int fd = atoi(i->d_name);
+
+		if (*i->d_name != '.')
+			buf_add(b, &fd, sizeof fd);
+	}
+	if (d)
+		closedir(d);
+	else
+		poll_fds(b);
+}
+
+/* Calls fn for each open descriptor from the given one on, but for keep. */
+static void
+each_fd(int from, int keep, void (*fn)(int))
+{
+	struct buf b = {0};
+
+	open_fds(&b);
+	for (size_t at = 0; at < b.len; at += sizeof(int)) {
+		int fd;
+
+		memcpy(&fd, b.p + at, sizeof fd);
+		if (fd >= from && fd != keep)
+			fn(fd);
+	}
+	buf_free(&b);
+}
+
+static void
+close_fd(int fd)
+{
+	close(fd);
+}
+
+void
+sys_close_from(int from, int keep)
+{
+	each_fd(from, keep, close_fd);
 }
 
 static struct rlimit cores;   /* of core files, as it was at the start; jobs get it back */
@@ -162,22 +211,19 @@ leave_no_core(void)
 		setrlimit(RLIMIT_CORE, &none);
 }
 
+/* Inherited descriptors are not for our jobs, and 0 to 2 must be open, or a file of ours would become one of them. */
 void
 sys_start(void)
 {
-	struct rlimit r;
-	int max = 1024, fd;
+	int fd;
 
 	leave_no_core();
-
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd < 3);
 	if (fd >= 0)
 		close(fd);
-	if (!getrlimit(RLIMIT_NOFILE, &r))
-		max = r.rlim_cur > 65536 ? 65536 : (int)r.rlim_cur;
-	cloexec_below(max);
+	each_fd(3, -1, sys_cloexec);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -582,19 +628,6 @@ sys_spawn(const struct sys_spawn *s, struct err *e)
 	return why ? err_set(e, why, "%s: %s", what, strerror(why)) : pid;
 }
 
-static void
-close_others(int keep)
-{
-	struct rlimit r;
-	int max = 1024;
-
-	if (!getrlimit(RLIMIT_NOFILE, &r))
-		max = r.rlim_cur > 65536 ? 65536 : (int)r.rlim_cur;
-	for (int fd = 3; fd < max; fd++)
-		if (fd != keep)
-			close(fd);
-}
-
 int
 sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *e)
 {
@@ -623,7 +656,7 @@ sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *
 	dup2(fd, 1);
 	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0600);
 	dup2(fd < 0 ? 1 : fd, 2);
-	close_others(keep);
+	sys_close_from(3, keep);
 	exit(fn(arg));
 	return -1;
 }

@@ -57,7 +57,6 @@ static void
 withdraw(int keep)
 {
 	static const int deaf[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-	long max = sysconf(_SC_OPEN_MAX);
 	sigset_t none;
 
 	setpgid(0, 0);
@@ -67,11 +66,7 @@ withdraw(int keep)
 		signal(deaf[i], SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (max < 0 || max > 65536)
-		max = 65536;
-	for (int fd = 0; fd < (int)max; fd++)
-		if (fd != keep)
-			close(fd);
+	sys_close_from(0, keep);
 }
 
 /* The guard's whole life.  Ids of 1 and below would reach beyond a group of ours, and are no group that a child can have. */

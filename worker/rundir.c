@@ -26,12 +26,13 @@ join(const char *dir, const char *name)
 	return xprintf("%s/%s", dir, name);
 }
 
-/* A new file in dir with these bytes.  What is there of it after a failure is removed. */
+/* A file in dir with these bytes; flags: O_EXCL, a new one, O_TRUNC, also in the place of another.  What is there of it after a failure
+ * is removed. */
 static int
-put_file(const char *dir, const char *name, const void *p, size_t n, struct err *e)
+put_file(const char *dir, const char *name, int flags, const void *p, size_t n, struct err *e)
 {
 	char *path = join(dir, name);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0600), rc = 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_NOCTTY | flags, 0600), rc = 0;
 
 	if (fd < 0) {
 		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
@@ -48,13 +49,13 @@ put_file(const char *dir, const char *name, const void *p, size_t n, struct err 
 }
 
 static int
-put_json(const char *dir, const char *name, const struct json *v, struct err *e)
+put_json(const char *dir, const char *name, int flags, const struct json *v, struct err *e)
 {
 	struct buf b = {0};
 	int rc;
 
 	json_print(&b, v, 4 | JSON_ASCII);
-	rc = put_file(dir, name, b.p, b.len, e);
+	rc = put_file(dir, name, flags, b.p, b.len, e);
 	buf_free(&b);
 	return rc;
 }
@@ -200,11 +201,11 @@ rundir_make(struct rundir *d, const struct rundir_opts *o, const struct json *ta
 	*d = (struct rundir){.log = -1, .raw = o->raw, .left = o->max > 0 ? o->max : -1};
 	if (find_dir(d, o, task, wall, e) < 0)
 		return -1;
-	if (put_json(d->path, "task_info.json", task, e) < 0)
+	if (put_json(d->path, "task_info.json", O_TRUNC, task, e) < 0)
 		goto undo_dir;
 	if (open_log(d, e) < 0)
 		goto undo_info;
-	if (put_file(d->path, "heartbeat.lock", NULL, 0, e) < 0)
+	if (put_file(d->path, "heartbeat.lock", O_TRUNC, NULL, 0, e) < 0)
 		goto undo_log;
 	return 0;
 undo_log:
@@ -340,16 +341,27 @@ rundir_log(struct rundir *d, const char *p, size_t n)
 int
 rundir_put(struct rundir *d, const char *name, const struct json *v, struct err *e)
 {
-	char *path = xprintf("%s/%s.json", d->path, name), *temp = xprintf("%s.json.new", name), *from = join(d->path, temp);
-	int rc = put_json(d->path, temp, v, e);
+	char *file = xprintf("%s.json", name), *temp, *from, *path;
+	struct err why = {0};
+	int rc = put_json(d->path, file, O_EXCL, v, &why);
 
-	if (!rc && rename(from, path) < 0) {
-		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
-		unlink(from);
+	if (why.code == EEXIST) {   /* the job has written one: it stays whole until ours is */
+		temp = xprintf("%s.new", file);
+		from = join(d->path, temp);
+		path = join(d->path, file);
+		why = (struct err){0};
+		rc = put_json(d->path, temp, O_TRUNC, v, &why);
+		if (!rc && rename(from, path) < 0) {
+			rc = err_set(&why, errno, "%s: %s", path, strerror(errno));
+			unlink(from);
+		}
+		free(path);
+		free(from);
+		free(temp);
 	}
-	free(from);
-	free(temp);
-	free(path);
+	if (rc)
+		err_set(e, why.code, "%s", why.msg);
+	free(file);
 	return rc;
 }
 
