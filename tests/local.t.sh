@@ -2,11 +2,6 @@
 # The local queue (OURS 2): nothing to set up, several starters, kill -9 of the server.
 . tests/lib.sh
 
-# It is tried for ten seconds: looked at below.
-place down
-LABTASKER_API_BASE_URL=http://127.0.0.1:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=secretword "$lt" health >out 2>err </dev/null &
-down=$!
-
 place first
 "$lt" task submit -- --prompt "an astronaut riding a horse" --guidance_scale 7.5 >id 2>err </dev/null
 ok "submit needs no server" same $? 0
@@ -39,6 +34,11 @@ wait
 ok "eight starters, eight tasks" same "$(cat id.* | sort -u | wc -l | tr -d ' ')" 8
 ok "one server" same "$(cat err.* | grep -c 'started')" 1
 ok "all are there" same "$(count pending)" 8
+
+# It is tried for ten seconds: looked at below.
+place down
+LABTASKER_API_BASE_URL=http://127.0.0.1:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=secretword "$lt" health >out 2>err </dev/null &
+down=$!
 
 place killed
 for i in 1 2 3 4 5 6; do "$lt" submit -- --n $i >>ids 2>>err.submit </dev/null; done
@@ -93,4 +93,5 @@ kill "$(owner)"
 place down
 wait $down
 ok "health of a server that is down" same $? 255
+ok "how often it was tried" has 'tried [1-9][0-9]* times' err
 ok "no secret in what it says" hasnt secretword err
