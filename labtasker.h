@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ground floor: what every room may use.  One section per file, in the order of use: a file calls
- * only those whose sections stand before its own (make check holds this).  tests/order.sh names the order.
+ * only those whose sections stand before its own (DESIGN; make check holds this).
  *
  * Conventions.  0 or a pointer is success, -1 or NULL is failure; a failing function that takes a struct
  * err fills it.  The caller owns what it is given by a function whose contract says "owned"; all other

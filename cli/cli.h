@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command line's room: tables of commands and options, what each command does, and how results are shown.
- *
- * Order of use: opt, out, tty, table, literal, when, expr, ask, select, fit, edit, dryrun, loopcmd, bulk, task, ls, update, delete, worker,
- * queue, init, serve, finish, event, status, wait, logs, explain, dump, completion, cli.
+ * The sections stand in the order of use (DESIGN).
  */
 #ifndef CLI_H
 #define CLI_H

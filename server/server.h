@@ -7,8 +7,7 @@
  * change's record to store->turn.  At the end of the turn journal_commit writes and syncs that text; only then do answers leave.
  * Live changes and replay go through one function, queue_apply.
  *
- * Order of use: tree, regex, value, calc, match, queue, show, events, live, wait, stats, journal, auth, field, ask, api, log, conn,
- * claim, serve.
+ * The sections stand in the order of use (DESIGN); state.h has those that are this room's alone.
  */
 #ifndef SERVER_H
 #define SERVER_H

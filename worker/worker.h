@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The worker's room: one loop that fetches, runs and reports; a job per task; a guard that outlives the loop only to kill what it
- * left behind.
- *
- * Order of use: guard, rundir, term, prompt, job, pipe, recipe, sink, progress, run, loop.
+ * left behind.  The sections stand in the order of use (DESIGN).
  */
 #ifndef WORKER_H
 #define WORKER_H
