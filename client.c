@@ -530,7 +530,8 @@ limit_of(const struct client *c)
 		return c->wire.since + CONNECT * SECOND;
 	if (!k)
 		return INT64_MAX;
-	moved = end_of(c, k) <= wire_written(&c->wire) ? c->wire.heard : c->wire.since;   /* what goes out behind it does not count */
+	/* What goes out behind it does not count. */
+	moved = end_of(c, k) <= wire_written(&c->wire) ? c->wire.heard : c->wire.since;
 	return (k->when > moved ? k->when : moved) + (call_row(k)->answer + k->wait) * SECOND;
 }
 
@@ -608,8 +609,8 @@ compose(struct client *c, struct call *k, int64_t now)
 	push(&c->sent, k);
 }
 
-/* Before k goes out on an idle connection: it may have been closed over there.  An end that has come is seen; from one that is on its
- * way only a new connection is safe. */
+/* Before k goes out on an idle connection: it may have been closed over there.  An end that has come is seen; from one that is on
+ * its way only a new connection is safe. */
 static void
 freshen(struct client *c, const struct call *k, int64_t now)
 {

@@ -36,7 +36,7 @@
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_WORKER = 3, EXIT_FAILURES = 4, EXIT_AGAIN = 75, EXIT_TIME = 124, EXIT_DOWN = 255 };
 
-/* ---- util.c: memory, text, messages ------------------------------------------------------------------ */
+/* ---- util.c: memory, text, messages ------------------------------------------------------------------------------ */
 
 /* Why something failed.  The first error wins: err_set does nothing when code is already set. */
 struct err {
@@ -105,13 +105,14 @@ bool name_valid(struct str s);
 int uuid_parse(struct str s, unsigned char out[16]);
 void uuid_print(const unsigned char id[16], char out[37]);
 
-/* ---- sys.c: the floor; each newer or odd call behind one function with a fallback (OURS 7) ------------ */
+/* ---- sys.c: the floor; each newer or odd call behind one function with a fallback (OURS 7) ----------------------- */
 
 void sys_close_from(int from, int keep);   /* every open descriptor from that on, but for keep (-1: none) */
 void sys_start(void);        /* once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no core files */
 int64_t sys_wall(void);
 int64_t sys_mono(void);      /* CLOCK_MONOTONIC, else times(2) */
-int64_t sys_from_local(int64_t wall); /* a time read as if UTC that was this machine's local time; as it is where the system cannot tell */
+/* The wall time of what was read as if UTC and is this machine's local time; as it is where the system cannot tell. */
+int64_t sys_from_local(int64_t wall);
 void sys_random(void *p, size_t n);   /* /dev/urandom, else a mix of clocks, pids and addresses, said once on stderr */
 void sys_uuid(char out[37]);          /* a random (version 4) UUID */
 const char *sys_host(void);           /* this host's name; borrowed for ever */
@@ -141,8 +142,8 @@ struct sys_spawn {
 	char *const *envp;
 	const char *dir;      /* NULL: stay */
 	int fd[3];            /* become 0, 1, 2; -1 is /dev/null */
-	int notify;           /* before exec the child writes its pid there as one pid_t, and -pid follows if exec fails; -1: nowhere */
-	const char *tty;      /* not NULL: it leads a session with this terminal, which becomes 0 (unless fd[0] is given), 1 and 2 */
+	int notify;           /* the child writes its pid_t there before exec, and -pid when that fails; -1: nowhere */
+	const char *tty;      /* not NULL: it leads a session on this terminal, its 0 (unless fd[0] is given), 1 and 2 */
 	int foreground;       /* a terminal whose foreground group the child becomes; -1: none */
 };
 /* Starts argv[0] (searched in PATH of envp): its own process group, default dispositions, empty mask, descriptors 0-2 only,
@@ -154,7 +155,7 @@ pid_t sys_spawn(const struct sys_spawn *s, struct err *e);
 int sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *e);
 int sys_columns(int fd);              /* how wide the terminal at fd is; COLUMNS, else 80, where it does not say */
 
-/* ---- json.c: RFC 8259, strict; key order and the text of numbers kept ---------------------------------- */
+/* ---- json.c: RFC 8259, strict; key order and the text of numbers kept -------------------------------------------- */
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUM, JSON_STR, JSON_ARR, JSON_OBJ };
 
@@ -206,14 +207,14 @@ struct json *json_mkarr(struct json_doc *d);
 struct json *json_mkobj(struct json_doc *d);
 struct json *json_copy(struct json_doc *d, const struct json *v);  /* deep */
 void json_push(struct json *arr, struct json *v);                  /* v must be fresh: in no array or object yet */
-void json_set(struct json_doc *d, struct json *obj, struct str key, struct json *v);   /* replaces in place, else appends; v fresh */
+void json_set(struct json_doc *d, struct json *obj, struct str key, struct json *v);   /* in place of the old; v fresh */
 void json_remove(struct json *obj, struct str key);
 
 void json_print(struct buf *b, const struct json *v, int flags);
 void json_putstr(struct buf *b, struct str s, int flags);          /* one string with its quotes */
 void json_repr(struct buf *b, double v);                           /* shortest text as Python's repr: 60.0, 1e+22 */
 
-/* ---- hash.c: digests, codings, checksums ----------------------------------------------------------------- */
+/* ---- hash.c: digests, codings, checksums ------------------------------------------------------------------------- */
 
 struct sha256 {
 	uint32_t h[8];
@@ -240,7 +241,7 @@ int hash_unbase64(struct buf *b, struct str s);                    /* strict but
 /* OURS 1: the version-8 UUID that --key TEXT stands for in the queue of that id. */
 void hash_keyuuid(const char queue_id[36], struct str text, char out[37]);
 
-/* ---- http.c: HTTP/1.1 framing (RFC 9112), no I/O -------------------------------------------------------- */
+/* ---- http.c: HTTP/1.1 framing (RFC 9112), no I/O ----------------------------------------------------------------- */
 
 enum { HTTP_FIELDS = 100, HTTP_HEAD = 32 << 10, HTTP_TARGET = 8 << 10, HTTP_BODY = 16 << 20 };   /* OURS 4 */
 enum http_event {
@@ -285,7 +286,7 @@ void http_escape(struct buf *b, struct str s);      /* unreserved characters sta
 /* The next name=value of a query, raw; false at the end.  *rest moves on. */
 bool http_query(struct str *rest, struct str *name, struct str *value);
 
-/* ---- tmpl.c: command templates (SPEC 3), pure ------------------------------------------------------------- */
+/* ---- tmpl.c: command templates (SPEC 3), pure -------------------------------------------------------------------- */
 
 struct tmpl;
 enum tmpl_form { TMPL_ARG, TMPL_SHELL };   /* one argument in place, no quoting / shell text, values quoted for sh */
@@ -302,7 +303,7 @@ void tmpl_quote(struct buf *out, struct str word);          /* one shell word, a
 /* The line of text that holds e, at most 50 characters around it, and below it a caret; two lines with newlines. */
 void tmpl_caret(struct buf *out, struct str text, const struct err *e);
 
-/* ---- date.c: times as text, pure -------------------------------------------------------------------------- */
+/* ---- date.c: times as text, pure --------------------------------------------------------------------------------- */
 
 void date_iso(char out[32], int64_t wall);                  /* 2026-11-23T23:20:49.206000Z */
 /* ISO 8601 date or date and time, "T" or a space, fraction of any length cut to microseconds, Z or an offset.  Without a
@@ -312,7 +313,7 @@ int date_parse(struct str s, int64_t *wall, bool *zoned);
 int64_t date_days(int64_t year, int month, int day);
 void date_civil(int64_t days, int64_t *year, int *month, int *day);
 
-/* ---- conf.c: TOML 1.0 and the configuration (SPEC 5) ---------------------------------------------------- */
+/* ---- conf.c: TOML 1.0 and the configuration (SPEC 5) ------------------------------------------------------------- */
 
 enum { TOML_STRING = 1, TOML_INTEGER, TOML_FLOAT, TOML_BOOL, TOML_DATETIME, TOML_LOCAL, TOML_DATE, TOML_TIME };
 /* TOML 1.0 to a document: scalars carry the tag above; integers as decimal text, floats as json_repr or inf, -inf, nan; times as
@@ -351,8 +352,8 @@ struct tls_identity;       /* the certificates and the key that a server shows; 
 enum { TLS_AGAIN = -2 };
 enum { TLS_VAIN = 3, TLS_PLAIN = 4 };   /* err.code: another try will end the same / a client came that speaks no TLS */
 struct tls_calls {
-	/* cacert: a file or directory of issuers, NULL: the usual ones, but none where there is a pin.  pin: sha256:DIGEST of the public
-	 * key or the certificate, hexadecimal or base64; some, with commas; NULL: none.  Owned. */
+	/* cacert: a file or directory of issuers, NULL: the usual ones, but none where there is a pin.  pin: sha256:DIGEST of the
+	 * public key or the certificate, hexadecimal or base64; some, with commas; NULL: none.  Owned. */
 	struct tls_trust *(*trust)(const char *host, const char *cacert, const char *pin, struct err *e);
 	void (*trust_free)(struct tls_trust *t);
 	struct tls_identity *(*identity)(const char *cert, const char *key, struct err *e);   /* PEM files.  One reference */
@@ -362,16 +363,16 @@ struct tls_calls {
 	struct tls *(*server)(struct tls_identity *i);      /* takes a reference.  Owned */
 	int (*ready)(struct tls *t, int fd, struct err *e); /* the handshake: 1 done, 0 wait for want, -1 failed */
 	short (*want)(const struct tls *t);
-	/* As net_read and net_write.  A read of 16 KiB or more leaves nothing behind that poll does not see.  After TLS_AGAIN the next
-	 * write must begin with the same bytes. */
+	/* As net_read and net_write.  A read of 16 KiB or more leaves nothing behind that poll does not see.  After TLS_AGAIN the
+	 * next write must begin with the same bytes. */
 	ssize_t (*read)(struct tls *t, int fd, void *p, size_t n);
 	ssize_t (*write)(struct tls *t, int fd, const void *p, size_t n);
-	void (*shut)(struct tls *t, int fd);                /* says that nothing more will be written; later reads are of bytes that nobody wants */
+	void (*shut)(struct tls *t, int fd);                /* nothing more will be written; what still comes is for nobody */
 	void (*free)(struct tls *t);
 };
 extern const struct tls_calls *const tls;   /* NULL: built without */
 
-/* ---- net.c: connections behind read, write, close -------------------------------------------------------- */
+/* ---- net.c: connections behind read, write, close ---------------------------------------------------------------- */
 
 struct url {
 	char scheme[8];        /* "http", "https", "unix" */
@@ -386,19 +387,20 @@ struct net_addrs;          /* what a URL (or the proxy that applies to it) resol
 struct net_proof {         /* https: by what a server is believed (tls_calls.trust) */
 	const char *cacert, *pin;
 };
-/* May block in the resolver.  *proxied: requests must carry the absolute form.  https without TLS is an error that says so.  Owned. */
+/* May block in the resolver.  *proxied: requests must carry the absolute form.  https without TLS is an error that says so.
+ * Owned. */
 struct net_addrs *net_resolve(const struct url *u, const struct net_proof *proof, bool *proxied, struct err *e);
 void net_addrs_free(struct net_addrs *a);
 /* Starts connecting, never blocks: tries the addresses in turn, the next when one fails or is slow.  Owned.  a must outlive it. */
 struct net *net_open(const struct net_addrs *a, struct err *e);
 struct net *net_adopt(int fd, struct tls_identity *show);   /* an accepted socket; takes fd.  show NULL: no TLS */
-/* 1 connected and, with TLS, shaken hands; 0 wait for net_want; -1 failed (err; its code may be one of tls's).  Call until it is not 0.
- * After TLS_PLAIN what is written goes out as it is. */
+/* 1 connected and, with TLS, shaken hands; 0 wait for net_want; -1 failed (err; its code may be one of tls's).  Call until it is
+ * not 0.  After TLS_PLAIN what is written goes out as it is. */
 int net_ready(struct net *c, struct err *e);
 enum { NET_AGAIN = TLS_AGAIN };
 bool net_shaking(const struct net *c);                      /* connected, but the TLS handshake is not over */
-/* > 0 bytes, 0 end of stream (read only), -1 failed with errno, NET_AGAIN: wait for net_want.  Give a read room for 16 KiB at least;
- * after NET_AGAIN begin the next write with the same bytes. */
+/* > 0 bytes, 0 end of stream (read only), -1 failed with errno, NET_AGAIN: wait for net_want.  Give a read room for 16 KiB at
+ * least; after NET_AGAIN begin the next write with the same bytes. */
 ssize_t net_read(struct net *c, void *p, size_t n);
 ssize_t net_write(struct net *c, const void *p, size_t n);
 int net_fd(const struct net *c);
@@ -414,7 +416,7 @@ int net_listen_unix(const char *path, struct err *e);       /* 0600; a socket no
  * 0700 directory under /tmp.  Fills path (108); -1: none fits, use loopback TCP. */
 int net_unix_path(const char *root, char *path, size_t n);
 
-/* ---- locate.c: which server, and starting one (OURS 2) ----------------------------------------------------- */
+/* ---- locate.c: which server, and starting one (OURS 2) ----------------------------------------------------------- */
 
 /* Makes root (0700) with .gitignore and password where they are missing: atomically, whoever else does the same. */
 int locate_make(const char *root, struct err *e);
@@ -434,7 +436,7 @@ int locate_step(struct locate *l, struct place *p, struct err *e);
 int locate_fd(const struct locate *l);        /* -1: none */
 int64_t locate_wake(const struct locate *l);
 
-/* ---- wire.c: one connection from the client's side, no policy ------------------------------------------------ */
+/* ---- wire.c: one connection from the client's side, no policy ---------------------------------------------------- */
 
 struct wire {              /* {0}: none */
 	struct net *net;       /* NULL: not open */
@@ -470,7 +472,7 @@ uint64_t wire_written(const struct wire *w);                /* of queued, how ma
 int wire_write(struct wire *w, int64_t now, struct err *e);
 enum wire_event wire_read(struct wire *w, int64_t now, struct err *e);
 
-/* ---- call.c: one call of the API: its request, its repeats, its answer; pure ---------------------------------- */
+/* ---- call.c: one call of the API: its request, its repeats, its answer; pure ------------------------------------- */
 
 enum api {                 /* one row each of the table in call.c: method, path, how it may be repeated */
 	API_HEALTH, API_HEALTH_FULL,
@@ -486,12 +488,12 @@ struct call {
 	char id[40];           /* the task or worker of the path */
 	char query[128];       /* without '?'; "" none */
 	struct buf body;       /* JSON; empty: none.  Freed by call_free */
-	char key[40];          /* Idempotency-Key; "" none.  submit and fetch: made by client_send when empty and the server is ours */
+	char key[40];          /* Idempotency-Key; "" none, but for submit and fetch on a server of ours: made by client_send */
 	char run[40];          /* Labtasker-Run; "" none; sent to our servers only */
 	int wait;              /* fetch: seconds that our server may hold it until there is a task (Prefer: wait) */
 	int64_t deadline;      /* mono: give up; 0: by the class of the call (30 s for a person's command); -1: never */
-	/* A stream: its bytes go here as they come, p NULL at the beginning of each; it ends only by a refusal, and is begun anew where it
-	 * breaks.  deadline is for its first beginning. */
+	/* A stream: its bytes go here as they come, p NULL at the beginning of each; it ends only by a refusal, and is begun anew
+	 * where it breaks.  deadline is for its first beginning. */
 	void (*sink)(void *arg, struct str data);
 	void *arg;
 	char last[100];        /* Last-Event-ID, kept by the sink; "" none; sent to our servers only */
@@ -536,7 +538,7 @@ void call_put(struct buf *b, const struct call *k, const char *prefix, struct st
 void call_unanswered(struct call *k, bool maybe, const char *url, const char *why);
 void call_answer(struct call *k, int status, struct str body, const char *url, const char *location);
 
-/* ---- client.c: the one caller of the API (OURS 1, 2) ------------------------------------------------------ */
+/* ---- client.c: the one caller of the API (OURS 1, 2) ------------------------------------------------------------- */
 
 struct client_opts {
 	struct conf *conf;
@@ -548,16 +550,16 @@ struct client_opts {
 	int (*start)(const char *dir, struct err *e);
 };
 struct client;
-/* Finds or starts the server (OURS 2) and reads its first answer (GET queue with credentials when auth).  NULL with err.code an exit
- * status.  conf must outlive it.  Owned. */
+/* Finds or starts the server (OURS 2) and reads its first answer (GET queue with credentials when auth).  NULL with err.code an
+ * exit status.  conf must outlive it.  Owned. */
 struct client *client_open(const struct client_opts *o, bool auth, struct err *e);
 void client_close(struct client *c);
 bool client_ours(const struct client *c);                   /* the server announced itself as ours */
 const char *client_queue_id(const struct client *c);        /* 36 characters; "" before the queue was read */
 const char *client_url(const struct client *c);
-/* Non-blocking use.  client_send puts a call in the line; it stays the caller's.  Then in the caller's poll loop: client_fds fills at
- * most CLIENT_FDS entries and lowers *wake (mono) to when client_step must run at the latest; client_step moves all that can move,
- * never blocks, and sets done on calls.  Calls are answered in the order sent. */
+/* Non-blocking use.  client_send puts a call in the line; it stays the caller's.  Then in the caller's poll loop: client_fds fills
+ * at most CLIENT_FDS entries and lowers *wake (mono) to when client_step must run at the latest; client_step moves all that can
+ * move, never blocks, and sets done on calls.  Calls are answered in the order sent. */
 enum { CLIENT_FDS = 4 };
 void client_send(struct client *c, struct call *k);
 void client_cancel(struct client *c, struct call *k);

@@ -8,7 +8,7 @@
 
 #include "../labtasker.h"
 
-/* ---- opt.c: option tables, from which parsing and help are made ------------------------------------------------------ */
+/* ---- opt.c: option tables, from which parsing and help are made -------------------------------------------------- */
 
 enum opt_kind {
 	OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_INT, OPT_FLOAT, OPT_DURATION, OPT_CHOICE,
@@ -74,7 +74,7 @@ void opt_help(struct buf *b, const struct command *c, const char *prog);
 bool opt_name(const char **names, struct str *name);
 int opt_distance(struct str a, struct str b);               /* letters to change, for "did you mean"; 99: far apart */
 
-/* ---- out.c: values as YAML, JSON lines ---------------------------------------------------------------------------------- */
+/* ---- out.c: values as YAML, JSON lines --------------------------------------------------------------------------- */
 
 enum { OUT_MODIFIED = 99 };                                 /* tag of a member whose line ends in "# Modified" */
 void out_yaml(struct buf *b, const struct json *list);      /* a list of objects; [] when it is empty */
@@ -85,12 +85,12 @@ bool out_plain(struct str s);                               /* stands in YAML wi
 int out_flush(struct buf *b);
 int out_page(struct buf *b);                                /* at a terminal through $PAGER, else less, else as out_flush */
 
-/* ---- tty.c: the person at the terminal ----------------------------------------------------------------------------------- */
+/* ---- tty.c: the person at the terminal --------------------------------------------------------------------------- */
 
 bool tty_there(void);                                       /* somebody can be asked: stdin and stderr are terminals */
 bool tty_colour(void);                                      /* stdout is a terminal that may be coloured (NO_COLOR, TERM) */
-/* The answer to "prompt [deflt]: ", without its newline; deflt where it is empty.  secret: not shown.  NULL: nobody is there, or the
- * input ended.  Owned. */
+/* The answer to "prompt [deflt]: ", without its newline; deflt where it is empty.  secret: not shown.  NULL: nobody is there, or
+ * the input ended.  Owned. */
 char *tty_ask(const char *prompt, const char *deflt, bool secret);
 int tty_yes(const char *question, bool deflt);              /* 1, 0; -1 nobody is there */
 char *tty_password(const char *prompt, struct err *e);      /* asked for twice.  NULL with err.  To be given to tty_forget */
@@ -100,7 +100,7 @@ int tty_edit(const char *path, const char *editor, struct err *e);
 /* The same for a text, in a file of dir (NULL: TMPDIR, else /tmp) that only we can read and that is gone afterwards. */
 int tty_edit_text(struct buf *text, const char *dir, const char *suffix, const char *editor, struct err *e);
 
-/* ---- table.c: cells in aligned columns ------------------------------------------------------------------------------------ */
+/* ---- table.c: cells in aligned columns --------------------------------------------------------------------------- */
 
 struct table {                                              /* {.columns = N}; the first row is the head */
 	size_t columns, ncell;
@@ -112,7 +112,7 @@ void table_visible(struct buf *b, struct str s, const char *newline);   /* s, wi
 void table_print(struct buf *b, const struct table *t, int screen, bool colour);
 void table_free(struct table *t);
 
-/* ---- literal.c: values as Python or JSON write them (SPEC 6) -------------------------------------------------------------- */
+/* ---- literal.c: values as Python or JSON write them (SPEC 6) ----------------------------------------------------- */
 
 /* The literal that the whole text is, into d; NULL when it is none (the caller takes it as a string). */
 struct json *literal_parse(struct json_doc *d, struct str text);
@@ -125,7 +125,7 @@ int literal_put(struct json_doc *d, struct json *obj, const char *name, struct j
 /* The number or the text (texts, side by side) at the front of s, of which *used bytes are it.  NULL with err.msg. */
 struct json *literal_scalar(struct json_doc *d, struct str s, size_t *used, struct err *e);
 
-/* ---- when.c: times as people write them, pure --------------------------------------------------------------------------------- */
+/* ---- when.c: times as people write them, pure -------------------------------------------------------------------- */
 
 struct when {
 	int64_t now;                         /* wall */
@@ -133,12 +133,12 @@ struct when {
 };
 int when_parse(struct str s, const struct when *w, int64_t *wall);   /* 0 or -1; the forms are at the head of when.c */
 
-/* ---- expr.c: filters as Python writes them, to MongoDB's (SPEC 2), pure -------------------------------------------------------- */
+/* ---- expr.c: filters as Python writes them, to MongoDB's (SPEC 2), pure ------------------------------------------ */
 
 /* A dict, as literal_parse takes it, or a Python-style condition.  NULL with err.pos, line, col and a hint.  Lives in d. */
 struct json *expr_parse(struct json_doc *d, struct str text, const struct when *w, struct err *e);
 
-/* ---- ask.c: a command's talk with the server -------------------------------------------------------------------------------- */
+/* ---- ask.c: a command's talk with the server --------------------------------------------------------------------- */
 
 int ask_fail(const struct context *x, const struct err *e);   /* says e under the command's name; its exit status */
 /* The text of -f, Python's or MongoDB's, to *filter, which lives in d; no text: NULL.  verbose: shown on stderr as MongoDB has it.
@@ -148,7 +148,7 @@ int ask_filter(struct json_doc *d, const char *text, bool verbose, const struct 
 struct client *ask_open(const struct context *x, bool create, bool auth, int *rc);
 /* Runs k with body (NULL: none).  0; -1: the reason was said. */
 int ask_run(const struct context *x, struct client *c, struct call *k, const struct json *body);
-void ask_lost(const struct context *x, const struct call *k);   /* says why k failed; of a task or worker that is not there, its id */
+void ask_lost(const struct context *x, const struct call *k);   /* says why k failed; the id of what is not there */
 /* ask_run of a call that names a task or worker.  0: k->doc holds an object. */
 int ask_get(const struct context *x, struct client *c, struct call *k);
 /* Sends all and waits for them: pipelined to a server of ours. */
@@ -161,7 +161,7 @@ int ask_stdin(struct buf *b, size_t max, struct err *e);
 /* Prints one text of the answer and a newline.  An exit status. */
 int ask_print(const struct context *x, const struct call *k, const char *key);
 
-/* ---- select.c: which tasks or workers a command means, and all of them ------------------------------------------------------- */
+/* ---- select.c: which tasks or workers a command means, and all of them ------------------------------------------- */
 
 struct select_text {                                        /* the options, NULL where not given */
 	const char *id, *name, *status, *filter;
@@ -183,7 +183,8 @@ void select_init(struct select *s, enum api api);
 void select_free(struct select *s);
 bool select_any(const struct select_text *t);               /* something selects */
 int select_set(struct select *s, const struct select_text *t, struct err *e);
-int select_sort(struct select *s, const struct optval *v, struct err *e);   /* v: OPT_LIST of FIELD:asc, or NULL; the default order follows */
+/* v: OPT_LIST of FIELD:asc, or NULL; the usual order follows. */
+int select_sort(struct select *s, const struct optval *v, struct err *e);
 int select_check_field(const struct select *s, const char *field, const char *option, struct err *e);
 int select_id(struct select *s, struct str text, const char *where, struct err *e);
 int select_words(struct select *s, char *const *word, int n, struct err *e);
@@ -211,17 +212,18 @@ struct rows_put {
 int select_rows(const struct context *x, struct client *c, const struct select *s, const struct rows_put *put, struct rows *r);
 void rows_free(struct rows *r);
 int select_ids(const struct context *x, struct client *c, struct select *s);   /* the same, to be found in ids */
-/* The tasks or workers of ids from the one at from on, SELECT_PAGE at most: v[i] is that of ids[from + i], NULL where it is not there.
- * How many; -1: said.  They live in *k. */
-int select_page(const struct context *x, struct client *c, const struct select *s, size_t from, const struct json **v, struct call **k);
+/* The tasks or workers of ids from the one at from on, SELECT_PAGE at most: v[i] is that of ids[from + i], NULL where it is not
+ * there.  How many; -1: said.  They live in *k. */
+int select_page(const struct context *x, struct client *c, const struct select *s, size_t from, const struct json **v,
+    struct call **k);
 
-/* ---- fit.c: no more, no less, pure -------------------------------------------------------------------------------------------------- */
+/* ---- fit.c: no more, no less, pure ------------------------------------------------------------------------------- */
 
 /* Adds to missing the required names that args lack, and to extra what args have besides, each as "a, b.c". */
 void fit_compare(const struct json *names, const struct json *args, struct buf *missing, struct buf *extra);
 void fit_name(struct buf *b, const char *name);             /* adds to such a list */
 
-/* ---- edit.c: changes of tasks as text, pure -------------------------------------------------------------------------------------- */
+/* ---- edit.c: changes of tasks as text, pure ---------------------------------------------------------------------- */
 
 /* "field=value" or "field.sub=value" into update, an object of d.  -1 with err. */
 int edit_assign(struct json_doc *d, struct json *update, const char *word, struct err *e);
@@ -230,13 +232,13 @@ void edit_put(struct buf *b, const struct json *tasks, bool reset);
 /* What was made of it: a list of updates of those that differ from tasks.  NULL with err.line, col. */
 struct json *edit_read(struct json_doc *d, struct str text, const struct json *tasks, struct err *e);
 
-/* ---- dryrun.c: loop --dry-run --------------------------------------------------------------------------------------------------- */
+/* ---- dryrun.c: loop --dry-run ------------------------------------------------------------------------------------ */
 
 struct loop_opts;
 /* Prints what a loop would run, --max-tasks at most.  An exit status: EXIT_REFUSED too when a task would fail before it runs. */
 int dryrun(const struct context *x, const struct loop_opts *o);
 
-/* ---- bulk.c: many tasks at once ------------------------------------------------------------------------------------------------ */
+/* ---- bulk.c: many tasks at once ---------------------------------------------------------------------------------- */
 
 struct bulk {
 	const char *from, *tasks;  /* a file or "-": of arguments, of whole tasks; both NULL: sweeps */
@@ -251,7 +253,7 @@ int bulk_submit(struct context *x, const struct bulk *b);
 /* What --key TEXT stands for in this queue (OURS 1), to key.  0; an exit status after having said why not. */
 int bulk_key(const struct context *x, struct client *c, const char *text, char key[40]);
 
-/* ---- the commands: each a row of the table in cli.c --------------------------------------------------------------------- */
+/* ---- the commands: each a row of the table in cli.c -------------------------------------------------------------- */
 
 int cmd_loop(struct context *x, struct args *a);            /* loopcmd.c */
 extern const struct opt loop_opts[];
@@ -315,7 +317,7 @@ extern const struct opt queue_load_opts[];
 int cmd_completion(struct context *x, struct args *a);      /* completion.c */
 extern const struct opt completion_opts[];
 
-/* ---- cli.c: the table of commands --------------------------------------------------------------------------------------- */
+/* ---- cli.c: the table of commands -------------------------------------------------------------------------------- */
 
 /* Runs the command line; an exit status. */
 int cli_main(struct context *x, int argc, char **argv);

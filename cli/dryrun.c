@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * labtasker loop --dry-run: what the loop would run, in the order in which it would be fetched, as lines for a shell.  It only lists
- * pending tasks, so any server will do; which of them fit the command is seen here.
+ * labtasker loop --dry-run: what the loop would run, in the order in which it would be fetched, as lines for a shell.  It only
+ * lists pending tasks, so any server will do; which of them fit the command is seen here.
  */
 #include "cli.h"
 #include "../worker/worker.h"
@@ -67,7 +67,8 @@ out:
 	buf_free(&extra);
 }
 
-/* Prints what would run, or why it would fail; how many did not fit is said last.  With --pipe all go to one command.  An exit status. */
+/* Prints what would run, or why it would fail; how many did not fit is said last.  With --pipe all go to one command.  An exit
+ * status. */
 static int
 show(const struct dry *dry, const struct rows *rows)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * labtasker queue dump, queue load: a queue as JSON Lines.  The first line tells what it is a dump of, with the queue's metadata; each
- * further one is a task as the API shows it, in order of creation.  Loading submits each task, then sets what submitting cannot:
- * state, retries and summary.  A run cannot be carried over, so a running task is loaded as pending; nor can times and worker ids.
+ * labtasker queue dump, queue load: a queue as JSON Lines.  The first line tells what it is a dump of, with the queue's metadata;
+ * each further one is a task as the API shows it, in order of creation.  Loading submits each task, then sets what submitting
+ * cannot:  state, retries and summary.  A run cannot be carried over, so a running task is loaded as pending; nor can times and
+ * worker ids.
  *
- * On our own server a task keeps its id, or, where another queue has it, gets one that is made of it; so a load that was broken off is
- * repeated without harm.  On others every load makes new tasks, and --skip goes on where one ended.
+ * On our own server a task keeps its id, or, where another queue has it, gets one that is made of it; so a load that was broken
+ * off is repeated without harm.  On others every load makes new tasks, and --skip goes on where one ended.
  */
 #include "cli.h"
 
@@ -326,8 +327,8 @@ has_ended(const struct json *task)
 	return !strcmp(status, "success") || !strcmp(status, "failed") || !strcmp(status, "cancelled");
 }
 
-/* The update that takes the submitted task a step further: NULL when there is nothing to do.  An ended task must have run before, so
- * that takes two. */
+/* The update that takes the submitted task a step further: NULL when there is nothing to do.  An ended task must have run before,
+ * so that takes two. */
 static struct json *
 make_update(struct json_doc *d, const struct item *t, bool first)
 {

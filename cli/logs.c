@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * labtasker logs: what jobs printed, from the run directories of this file system (SPEC 4), without a server; and their removal, for
- * which the server is asked, so that only those of tasks that have ended go.  A run directory's name ends in _idID_rdHEX and begins
- * with its time, so names in order are runs in order.
+ * labtasker logs: what jobs printed, from the run directories of this file system (SPEC 4), without a server; and their removal,
+ * for which the server is asked, so that only those of tasks that have ended go.  A run directory's name ends in _idID_rdHEX and
+ * begins with its time, so names in order are runs in order.
  */
 #include "cli.h"
 

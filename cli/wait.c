@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * labtasker wait: until tasks have ended.  Asks the server for one of them that has not, first often, then once a second; a task that
- * goes back to pending after a failure is not over.  A server that is away is waited for.
+ * labtasker wait: until tasks have ended.  Asks the server for one of them that has not, first often, then once a second; a task
+ * that goes back to pending after a failure is not over.  A server that is away is waited for.
  */
 #include "cli.h"
 

@@ -3,7 +3,7 @@
  * Who serves a store.  Only the holder of both locks writes in the store's directory:
  *   lock         locked by fcntl while the server lives; says which process of this host holds it
  *   owner        {"host","pid","start"}: fcntl locks do not cross every shared file system, a file does
- *   server.json  {"version","url","host","pid","store"}: where it listens; there only while it does
+ *   server.json  {"version","url","host","pid","store","pin"}: where it listens; there only while it does
  * An end takes away server.json, then (serve) the socket, then owner, then the lock; so a starter that finds the lock held and
  * no server.json waits for a moment.
  */

@@ -53,7 +53,7 @@ struct conn {
 	bool eof, closing;        /* the peer sends no more / we close when out is empty */
 	bool linger;              /* all is sent; what still comes is dropped, so that a reset does not overtake our answer */
 	size_t settled, answers;  /* bytes of out that may leave; answers behind them */
-	int64_t since;            /* mono: out holds something: the last time that any was taken; else: the last time that something came */
+	int64_t since;            /* mono: when some of out was last taken; where it is empty, when something last came */
 	int64_t began;            /* mono: when the request that is half there began to come */
 	size_t got;               /* bytes since */
 	struct entry *entry, *last_entry;

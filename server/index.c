@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How tasks are found: tables by id, by name, the pending ones of a shape in the order in which they are fetched, and the deadlines of
- * those that run.  Nothing costs more than the logarithm of how many there are, and nothing large is ever made anew at once.
+ * How tasks are found: tables by id, by name, the pending ones of a shape in the order in which they are fetched, and the
+ * deadlines of those that run.  Nothing costs more than the logarithm of how many there are, and nothing large is ever made anew
+ * at once.
  */
 #include "state.h"
 

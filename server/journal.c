@@ -463,8 +463,8 @@ all_zero(const char *p, size_t n)
 	return !n;
 }
 
-/* Reads the first size bytes of fd into s.  Turns after a bad place are applied only when that is mending.  -1 with err: it cannot be
- * read or is not understood. */
+/* Reads the first size bytes of fd into s.  Turns after a bad place are applied only when that is mending.  -1 with err: it cannot
+ * be read or is not understood. */
 static int
 replay(struct journal *j, int fd, uint64_t size, bool mend, struct store *s, struct now now, struct replay *f, struct err *e)
 {
@@ -1164,7 +1164,7 @@ out:
 static int
 settle(struct journal *j, const struct journal_opts *o, const struct replay *f, struct store *s, struct now now, struct err *e)
 {
-	bool broken = f->damaged || (f->bad && !f->bad_at) || f->saved || f->records_lost;   /* the last two only where that is mending */
+	bool broken = f->damaged || (f->bad && !f->bad_at) || f->saved || f->records_lost;   /* the last two only when mending */
 
 	j->file = f->file;
 	if (broken && !o->repair)

@@ -478,8 +478,8 @@ sift(struct task **heap, size_t n, struct task *t)
 	heap[i] = t;
 }
 
-/* The first that the filter takes of the first "most": the shapes' tasks in one order, as a heap of where each has come to.  NULL and
- * *more: there are others behind them. */
+/* The first that the filter takes of the first "most": the shapes' tasks in one order, as a heap of where each has come to.  NULL
+ * and *more: there are others behind them. */
 static struct task *
 walk(struct queue *q, const struct need *need, struct match *filter, size_t most, bool *more)
 {

@@ -9,7 +9,7 @@
  *   {"queue":ID,...}   a queue: seq, name, hash (of its password), created, modified, metadata
  *   {"worker":ID,...}  a worker: in, seq, status, name, created, modified, retries, max_retries, metadata
  *   {"task":ID,...}    a task: in, seq, status, name, created, modified, start, beat, heartbeat_timeout, task_timeout, retries,
- *                      max_retries, priority, worker, args, metadata, summary, cmd, run, used
+ *                      max_retries, priority, worker, args, metadata, summary, cmd, run, end, used
  *   {"queue":ID,"gone":T}, {"worker":ID,"gone":T}, {"task":ID,"gone":T}
  *                      it was deleted at T, a queue with all that is in it; of a task the id is kept for a day
  *   {"run":TOKEN,"of":ID,"end":STATUS,"at":T}

@@ -3,10 +3,10 @@
  * Regular expressions in time linear in the text (Thompson's construction, all states of the automaton side by side): no pattern
  * can make it search back.  A pattern is parsed to nodes, the nodes to a program, the program is run over code points.
  *
- * Syntax, as in Perl: . [..] [^..] [[:alpha:]] \d \D \w \W \s \S \h \H \N, ^ $ \A \Z \z \b \B, (..) (?:..) (?<n>..) (?P<n>..) (?'n'..)
- * (?#..) (?imsx-imsx) (?imsx-imsx:..), |, * + ? {n} {n,} {n,m} and their lazy forms, \t \n \r \f \v \a \e \0 \xHH \x{H} \uHHHH \cX \Q..\E.
- * \d \w \s and [:classes:] are ASCII's, as in MongoDB.  Refused by name: back-references, look-around, atomic groups, possessive
- * repeats, conditions, recursion, \p.
+ * Syntax, as in Perl: . [..] [^..] [[:alpha:]] \d \D \w \W \s \S \h \H \N, ^ $ \A \Z \z \b \B, (..) (?:..) (?<n>..) (?P<n>..)
+ * (?'n'..) (?#..) (?imsx-imsx) (?imsx-imsx:..), |, * + ? {n} {n,} {n,m} and their lazy forms, \t \n \r \f \v \a \e \0 \xHH \x{H}
+ * \uHHHH \cX \Q..\E.  \d \w \s and [:classes:] are ASCII's, as in MongoDB.  Refused by name: back-references, look-around, atomic
+ * groups, possessive repeats, conditions, recursion, \p.
  */
 #include "server.h"
 

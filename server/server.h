@@ -59,8 +59,8 @@ void shapes_free(struct shapes *t);
 struct shape *shapes_take(struct shapes *t, const struct json *args);   /* finds or makes it, one reference more; args NULL: {} */
 void shapes_drop(struct shapes *t, struct shape *s);        /* one less; freed with the last */
 struct shape *shapes_first(const struct shapes *t);
-/* What a worker requires, from required_fields (a list of dotted paths, "*"), compiled.  NULL with err (400) when the list or a path
- * is bad.  required NULL, null or an empty list: need_any.  Owned. */
+/* What a worker requires, from required_fields (a list of dotted paths, "*"), compiled.  NULL with err (400) when the list or a
+ * path is bad.  required NULL, null or an empty list: need_any.  Owned. */
 struct need;
 struct need *need_new(const struct json *required, struct err *e);
 void need_free(struct need *n);
@@ -71,7 +71,7 @@ bool need_test(const struct need *n, const struct shape *s);
 struct shape *need_first(const struct need *n, struct shapes *t);
 struct shape *need_next(const struct need *n, const struct shape *s);
 
-/* ---- regex.c: regular expressions in linear time (SPEC 2), pure ----------------------------------------------- */
+/* ---- regex.c: regular expressions in linear time (SPEC 2), pure -------------------------------------------------- */
 
 /* Perl's syntax without what is no regular language; see regex.c.  Text and pattern are UTF-8, characters are code points. */
 struct regex;
@@ -79,11 +79,11 @@ struct regex;
 struct regex *regex_new(struct str pattern, struct str options, struct err *e);
 void regex_free(struct regex *r);
 /* Whether it matches somewhere in text.  Time is that of the text times that of the pattern, whatever they are; memory that of the
- * pattern.  *left is how many steps that may be, less those that were made; at 0 the answer means nothing.  Uses memory of r: not for
- * two threads. */
+ * pattern.  *left is how many steps that may be, less those that were made; at 0 the answer means nothing.  Uses memory of r: not
+ * for two threads. */
 bool regex_test(struct regex *r, struct str text, uint64_t *left);
 
-/* ---- value.c: kinds and order of values, times (SPEC 2), pure but for the local time ---------------------------- */
+/* ---- value.c: kinds and order of values, times (SPEC 2), pure but for the local time ----------------------------- */
 
 /* In MongoDB's order.  NULL is V_NULL; a time is a JSON_STR with tag TOML_DATETIME and text of date_iso. */
 enum value_kind { V_MISSING, V_NULL, V_NUM, V_STR, V_OBJ, V_ARR, V_BOOL, V_DATE };
@@ -105,7 +105,7 @@ int64_t value_time(const struct json *v);                   /* of a V_DATE: wall
  * A time without zone is this machine's local one. */
 const struct json *value_operand(struct json_doc **d, const struct json *v);
 
-/* ---- calc.c: expressions ($expr), pure ---------------------------------------------------------------------- */
+/* ---- calc.c: expressions ($expr), pure --------------------------------------------------------------------------- */
 
 /* get(arg, name) gives the value of a top-level field, or NULL when it is missing. */
 typedef const struct json *match_get(void *arg, struct str name);
@@ -117,11 +117,12 @@ void calc_free(struct calc *c);
 /* Whether it is true; -1: it cannot be reckoned on this document, or costs more than *left. */
 int calc_test(const struct calc *c, match_get *get, void *arg, uint64_t *left);
 
-/* ---- match.c: filters (SPEC 2) over JSON values, pure ------------------------------------------------------ */
+/* ---- match.c: filters (SPEC 2) over JSON values, pure ------------------------------------------------------------ */
 
 /* The document that a filter looks at: fields are asked for one by one, so that only what is used is made. */
 struct match;
-/* Compiles a MongoDB query document.  NULL with err.code 400 and a message that names the operator.  filter must outlive it.  Owned. */
+/* Compiles a MongoDB query document.  NULL with err.code 400 and a message that names the operator.  filter must outlive it.
+ * Owned. */
 struct match *match_new(const struct json *filter, struct err *e);
 void match_free(struct match *m);
 bool match_test(struct match *m, match_get *get, void *arg);
@@ -138,7 +139,7 @@ struct match_path *match_path_new(struct str text);
 void match_path_free(struct match_path *p);
 const struct json *match_key(const struct match_path *p, bool desc, match_get *get, void *arg);
 
-/* ---- queue.c: the state machine (SPEC 1.1-1.3), pure -------------------------------------------------------- */
+/* ---- queue.c: the state machine (SPEC 1.1-1.3), pure ------------------------------------------------------------- */
 
 enum status { PENDING, RUNNING, SUCCESS, FAILED, CANCELLED, TASK_STATES };   /* tasks */
 enum wstatus { ACTIVE, SUSPENDED, CRASHED, WORKER_STATES };
@@ -150,8 +151,8 @@ struct queue;
 struct task;
 struct worker;
 
-/* What a change did, for answers.  code 0 fine; else the HTTP status, msg the detail. */
-struct store *store_new(void);
+/* Where one of these takes an err: its code is the HTTP status, its msg the detail. */
+struct store *store_new(void);                              /* owned */
 void store_free(struct store *s);
 /* The records of the turn so far: lines of PROTOCOL's journal section, each ending in a newline.  The journal takes them. */
 struct buf *store_turn(struct store *s, size_t *count);
@@ -161,15 +162,16 @@ int queue_apply(struct store *s, const char *line, size_t n, struct now now, str
 /* After replay, for which now.mono was of another clock, and stopped its last moment: leases begin anew, run time used goes on. */
 void queue_loaded(struct store *s, struct now now, int64_t stopped);
 void queue_renew(struct store *s, struct now now);          /* leases begin anew: heartbeats could not be taken */
-/* Compaction: appends records of the next entities after *cursor (0 = start) to b until max bytes; true when all are out.
- * While a cursor is open (queue_dump_open .. queue_dump_close), changes to what is already out are also appended to the buffer given. */
+/* Compaction: queue_dump appends records of the next entities to b until max bytes; true when all are out.  From queue_dump_open
+ * to queue_dump_close changes to what is already out are also appended to the buffer given. */
 void queue_dump_open(struct store *s, struct buf *also);
 bool queue_dump(struct store *s, struct buf *b, size_t max, struct now now);
 void queue_dump_close(struct store *s);
 uint64_t store_live(const struct store *s);                 /* bytes that a dump would take, about */
 
 struct queue *queue_find(struct store *s, struct str name_or_id);
-struct queue *queue_create(struct store *s, struct str name, const char *hash, const struct json *metadata, struct now now, struct err *e);
+struct queue *queue_create(struct store *s, struct str name, const char *hash, const struct json *metadata, struct now now,
+    struct err *e);
 struct queue_update {
 	struct str name;               /* p NULL: unchanged */
 	const char *hash;              /* NULL: unchanged */
@@ -215,9 +217,11 @@ struct report {
 	const unsigned char *run;      /* the run token, or NULL */
 };
 int queue_report(struct store *s, struct queue *q, struct str id, const struct report *in, struct now now, struct err *e);
-int queue_heartbeat(struct store *s, struct queue *q, struct str id, struct str worker, const unsigned char *run, struct now now, struct err *e);
+int queue_heartbeat(struct store *s, struct queue *q, struct str id, struct str worker, const unsigned char *run, struct now now,
+    struct err *e);
 /* One update of PUT tasks: an object already checked for types.  reset: reset_pending. */
-int queue_task_update(struct store *s, struct queue *q, const struct json *update, bool reset, const unsigned char *run, struct now now, struct task **t, struct err *e);
+int queue_task_update(struct store *s, struct queue *q, const struct json *update, bool reset, const unsigned char *run,
+    struct now now, struct task **t, struct err *e);
 int queue_task_delete(struct store *s, struct queue *q, struct str id, struct now now, struct err *e);
 struct task *queue_task(struct queue *q, struct str id);    /* NULL: none in this queue */
 void queue_task_print(struct buf *b, const struct task *t);   /* the task as the API shows it */
@@ -231,7 +235,8 @@ struct search {                        /* what is given replaces what the filter
 int64_t queue_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e);
 
 struct worker *queue_worker(struct queue *q, struct str id);
-int queue_worker_create(struct store *s, struct queue *q, struct str name, const struct json *metadata, int64_t max_retries, const uuid id, struct now now, struct err *e);
+int queue_worker_create(struct store *s, struct queue *q, struct str name, const struct json *metadata, int64_t max_retries,
+    const uuid id, struct now now, struct err *e);
 int queue_worker_set(struct store *s, struct queue *q, struct str id, enum wstatus st, struct now now, struct err *e);
 int queue_worker_delete(struct store *s, struct queue *q, struct str id, bool cascade, struct now now, struct err *e);
 void queue_worker_print(struct buf *b, const struct worker *w, const char *idkey);   /* idkey: "_id" or "worker_id" */
@@ -241,7 +246,7 @@ int64_t queue_due(const struct store *s);                   /* mono time of the 
 void queue_expire(struct store *s, struct now now);         /* fails all that is overdue */
 size_t queue_running(const struct store *s);                /* running tasks in all queues */
 
-/* ---- events.c: state transitions, for those who listen (SPEC 1.4), and how many there were (OURS 1), pure ---------- */
+/* ---- events.c: state transitions, for those who listen (SPEC 1.4), and how many there were (OURS 1), pure -------- */
 
 struct events;             /* of one server: they outlive its stores */
 struct events *events_new(const uuid start, size_t keep);   /* start: of the ids; keep: so many a queue.  Owned */
@@ -257,11 +262,15 @@ bool events_over(const struct listener *l);                 /* the queue was del
 void events_hello(const struct listener *l, const uuid client, struct buf *b);   /* appends the first block */
 bool events_next(struct listener *l, struct str *block);    /* the next block, which lives until events_settle; false: none yet */
 size_t events_listeners(const struct events *v, const struct queue *q);   /* q NULL: in all */
-enum tally { TALLY_SUBMITTED, TALLY_STARTED, TALLY_SUCCEEDED, TALLY_FAILED, TALLY_CANCELLED, TALLY_REQUEUED, TALLY_WORKERS, TALLIES };
+enum tally {
+	TALLY_SUBMITTED, TALLY_STARTED, TALLY_SUCCEEDED, TALLY_FAILED, TALLY_CANCELLED, TALLY_REQUEUED, TALLY_WORKERS,
+	TALLIES
+};
 int64_t events_total(const struct events *v, const struct queue *q, enum tally kind);   /* since v began */
-double events_rate(const struct events *v, const struct queue *q, enum tally kind, int minutes, int64_t mono);   /* a minute, over at most 59 */
+/* So many a minute, over the last minutes, 59 at most. */
+double events_rate(const struct events *v, const struct queue *q, enum tally kind, int minutes, int64_t mono);
 
-/* ---- wait.c: fetches that wait for a task (OURS 1), pure ------------------------------------------------------------ */
+/* ---- wait.c: fetches that wait for a task (OURS 1), pure --------------------------------------------------------- */
 
 struct waits;              /* of one server */
 struct waits *waits_new(void);
@@ -282,7 +291,7 @@ void *waits_next(struct waits *a, struct store *s, struct now now);
 int64_t waits_due(const struct waits *a);                   /* mono time at which the next is over */
 size_t waits_count(const struct waits *a, const struct queue *q);   /* q NULL: in all */
 
-/* ---- stats.c: how the queues are doing, pure ------------------------------------------------------------------------ */
+/* ---- stats.c: how the queues are doing, pure --------------------------------------------------------------------- */
 
 struct stats {
 	const struct events *events;
@@ -295,7 +304,7 @@ struct stats {
 void stats_queue(struct buf *b, const struct queue *q, const struct stats *s);        /* JSON */
 void stats_metrics(struct buf *b, const struct store *st, const struct stats *s);     /* of all queues, for Prometheus */
 
-/* ---- journal.c: what was acknowledged (OURS 3) --------------------------------------------------------------- */
+/* ---- journal.c: what was acknowledged (OURS 3) ------------------------------------------------------------------- */
 
 enum { SYNC_ALWAYS = 0, SYNC_NEVER = -1 };                  /* else: seconds between syncs */
 struct journal_opts {
@@ -306,21 +315,22 @@ struct journal_opts {
 	bool repair;                   /* write what can be read to a new file, keep the old */
 };
 struct journal;
-/* Opens or makes dir/journal and replays it into *s (made here; owned by the caller).  -1 with err: damage names file, line, offset. */
+/* Opens or makes dir/journal and replays it into *s (made here; owned by the caller).  -1 with err: damage names file, line,
+ * offset. */
 struct journal *journal_open(const struct journal_opts *o, struct store **s, struct err *e);
 void journal_close(struct journal *j);                      /* writes nothing; sync first with journal_flush */
 const char *journal_store_id(const struct journal *j);      /* the store's UUID */
 enum journal_mode { JOURNAL_FINE, JOURNAL_LOW, JOURNAL_REFUSE };   /* all changes / only ends of runs / none */
 enum journal_mode journal_mode(const struct journal *j);
-/* Ends a turn: writes the records in store_turn with a commit line, and syncs as asked.  0: on disk (as --sync says).  -1: nothing of
- * the turn holds: the file was cut back and *s read again (all pointers into it are void); err says why.  Only where the sync failed
- * and the power goes before all is written anew the turn may be there after all. */
+/* Ends a turn: writes the records in store_turn with a commit line, and syncs as asked.  0: on disk (as --sync says).  -1: nothing
+ * of the turn holds: the file was cut back and *s read again (all pointers into it are void); err says why.  Only where the sync
+ * failed and the power goes before all is written anew the turn may be there after all. */
 int journal_commit(struct journal *j, struct store **s, struct now now, struct err *e);
-/* Between turns: a slice of compaction, a try to get out of a refusing mode, a late sync.  Returns the mono time of the next need. */
+/* Between turns: a slice of compaction, a try to get out of a refusing mode, a late sync.  The mono time of the next need. */
 int64_t journal_work(struct journal *j, struct store **s, struct now now);
 int journal_flush(struct journal *j, struct err *e);
 
-/* ---- auth.c: passwords ------------------------------------------------------------------------------------------ */
+/* ---- auth.c: passwords ------------------------------------------------------------------------------------------- */
 
 struct auth;
 /* The hash to store for a password: $pbkdf2-sha256$29000$salt$sum as the reference stores it, made in slices like a check. */
@@ -336,7 +346,7 @@ bool auth_pending(const struct auth *a);
 bool auth_work(struct auth *a, int64_t budget_us);          /* one slice; true when a job was finished */
 void auth_forget(struct auth *a, uint64_t peer);            /* the peer is gone */
 
-/* ---- field.c: the members of a request's body against a table (SPEC 1, "validation is lax") ---------------------------- */
+/* ---- field.c: the members of a request's body against a table (SPEC 1, "validation is lax") ---------------------- */
 
 enum field_kind {
 	FIELD_INT, FIELD_FLOAT, FIELD_BOOL, FIELD_TEXT, FIELD_NAME, FIELD_PASSWORD, FIELD_CHOICE, FIELD_DICT, FIELD_KEYS, FIELD_CMD,
@@ -365,7 +375,7 @@ int field_check(const struct field *f, struct value *v, const struct json *body,
 void field_fault(struct buf *detail, const char *type, const char *place, const char *msg, const struct json *input);
 bool field_flag(struct str text, bool *out);   /* true, 1, yes, y, on, t and their opposites, in any case */
 
-/* ---- api.c: requests to answers (SPEC 1, OURS 1) ------------------------------------------------------------------ */
+/* ---- api.c: requests to answers (SPEC 1, OURS 1) ----------------------------------------------------------------- */
 
 struct request {
 	struct str method, target, body;
@@ -400,12 +410,13 @@ struct rest *api_new(const struct api_opts *o);
 void api_free(struct rest *a);
 /* Ends a turn for those who listen: it is on disk, or is undone.  Events are told from the first call on. */
 void api_settle(struct rest *a, bool held, struct now now);
-/* After a turn's changes: who of those held is to ask again, one after the other; NULL: no more.  api_due: when, if nothing happens. */
+/* After a turn's changes: who of those held is to ask again, one after the other; NULL: no more.  api_due: when, if nothing
+ * happens. */
 void *api_next(struct rest *a, struct now now);
 int64_t api_due(const struct rest *a);
 enum api_result api_handle(struct rest *a, const struct request *r, struct now now, struct answer *out);
 
-/* ---- log.c: what a server says -------------------------------------------------------------------------------------- */
+/* ---- log.c: what a server says ----------------------------------------------------------------------------------- */
 
 struct log_line {              /* of a request */
 	const char *peer, *queue;      /* "" unknown */
@@ -421,7 +432,7 @@ void log_request(const struct log_line *l);
 void log_flush(void);                                       /* at the end of a turn */
 void log_close(void);
 
-/* ---- conn.c: one connection: bytes to requests, answers to bytes ---------------------------------------------------- */
+/* ---- conn.c: one connection: bytes to requests, answers to bytes ------------------------------------------------- */
 
 struct conn;
 struct conn_opts {
@@ -439,28 +450,29 @@ void conn_resume(struct conn *c, struct rest *api, struct now now);   /* of one 
 bool conn_shaking(const struct conn *c);                    /* its TLS handshake is under way: conn_input goes on with it */
 bool conn_waits(const struct conn *c);                      /* a request of its waits for auth */
 bool conn_stalled(const struct conn *c);                    /* it has requests that wait for room: conn_resume */
-void conn_settle(struct conn *c, bool held, const char *why, struct now now);   /* the turn is on disk; or is not: its answers become 503 */
+/* The turn is on disk; or, not held, it is undone: its answers become 503 with why. */
+void conn_settle(struct conn *c, bool held, const char *why, struct now now);
 bool conn_flush(struct conn *c, struct now now);            /* sends what is settled; false: over, free it */
 short conn_want(const struct conn *c);
 int conn_fd(const struct conn *c);
 uint64_t conn_peer(const struct conn *c);
 int64_t conn_deadline(const struct conn *c);                /* mono time at which it is given up; INT64_MAX: never */
 bool conn_late(struct conn *c, struct now now);             /* that time is over: true when there is something to say first */
-int64_t conn_wake(const struct conn *c);                    /* mono time at which conn_flush has something to do, if nothing happens */
+int64_t conn_wake(const struct conn *c);                    /* mono: when conn_flush has something to do, if nothing happens */
 void conn_end(struct conn *c);                              /* the server ends: so do streams of events */
 int64_t conn_idle(const struct conn *c);                    /* mono time since which nothing is asked; INT64_MAX: it is busy */
 
-/* ---- claim.c: who serves a store: its locks and server.json (OURS 2) ------------------------------------------------- */
+/* ---- claim.c: who serves a store: its locks and server.json (OURS 2) --------------------------------------------- */
 
 struct claim;
-/* Locks dir (made when missing) by fcntl and by the file "owner".  A holder that is ending is waited for.  NULL with err.  Owned. */
+/* Locks dir (made when missing) by fcntl and by the file "owner"; waits for a holder that is ending.  NULL with err.  Owned. */
 struct claim *claim_take(const char *dir, struct err *e);
 /* Writes server.json.  pin: of the certificate at url, or NULL. */
 int claim_publish(struct claim *c, const char *url, const char *pin, const char *store_id, struct err *e);
 void claim_withdraw(struct claim *c);                       /* removes server.json; the locks stay */
 void claim_release(struct claim *c);                        /* removes owner, unlocks, frees */
 
-/* ---- serve.c: the poll loop ------------------------------------------------------------------------------------------- */
+/* ---- serve.c: the poll loop -------------------------------------------------------------------------------------- */
 
 struct serve_opts {
 	const char *host, *port;       /* TCP, NULL host: none */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The state in memory, shared by queue.c (which keeps it), show.c (which prints and searches it), events.c (which tells of it) and
- * live.c (the changes that requests ask for), in this order of use.  What a record tells is changed by queue.c's apply functions only; all others read.
+ * live.c (the changes that requests ask for), in this order of use.  What a record tells is changed by queue.c's apply functions
+ * only; all others read.
  *
  * Dicts and cmd are compact JSON texts, parsed only when needed; NULL stands for the text beside it.  Times are wall clock unless
  * they say mono; NONE is null.
@@ -104,7 +105,7 @@ struct queue {
 	struct worker *first_worker, *last_worker;
 	struct task *in[TASK_STATES];            /* the first of each state: next_peer */
 	size_t count[TASK_STATES], workers[WORKER_STATES];
-	struct task *oldest;                     /* that which has been pending longest, unchanged; after a restart as the journal tells */
+	struct task *oldest;                     /* pending longest, unchanged; after a restart as the journal tells */
 	struct shapes *shapes;                   /* of its pending tasks */
 	struct channel *channel;                 /* events.c's; NULL: not looked for yet */
 	struct queue_data v;
@@ -191,8 +192,8 @@ void deadline_remove(struct store *s, struct task *t);
 
 /* Members of images: those of a change are in its set. */
 enum {
-	M_SEQ = 1 << 0, M_NAME = 1 << 1, M_STATUS = 1 << 2, M_CREATED = 1 << 3, M_MODIFIED = 1 << 4, M_START = 1 << 5, M_BEAT = 1 << 6,
-	M_TASK_TIMEOUT = 1 << 7, M_HEARTBEAT = 1 << 8, M_MAX_RETRIES = 1 << 9, M_RETRIES = 1 << 10, M_PRIORITY = 1 << 11,
+	M_SEQ = 1 << 0, M_NAME = 1 << 1, M_STATUS = 1 << 2, M_CREATED = 1 << 3, M_MODIFIED = 1 << 4, M_START = 1 << 5,
+	M_BEAT = 1 << 6, M_TASK_TIMEOUT = 1 << 7, M_HEARTBEAT = 1 << 8, M_MAX_RETRIES = 1 << 9, M_RETRIES = 1 << 10, M_PRIORITY = 1 << 11,
 	M_WORKER = 1 << 12, M_ARGS = 1 << 13, M_METADATA = 1 << 14, M_SUMMARY = 1 << 15, M_CMD = 1 << 16, M_RUN = 1 << 17,
 	M_END = 1 << 18, M_HASH = 1 << 19, M_IN = 1 << 20, M_ALL = (1 << 21) - 1,
 	M_USED = 1 << 21           /* only where a dump tells of a task that runs */

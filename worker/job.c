@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One running job: a process group and the two pipes, or the terminal, that it writes to.  The job is its leader: when that has
- * ended, the rest of the group is killed, and of its output what is in the pipes by then is read, but no process that left the group
- * and still holds them is waited for.  The group is struck off the guard's list before its number can be given to another.
+ * ended, the rest of the group is killed, and of its output what is in the pipes by then is read, but no process that left the
+ * group and still holds them is waited for.  The group is struck off the guard's list before its number can be given to another.
  */
 #include "worker.h"
 
@@ -19,8 +19,8 @@
 
 enum {
 	CHUNK = 64 << 10,   /* read at once: what a pipe holds on most systems */
-	QUIET = 100000,     /* microseconds that a terminal is given after the leader's end, when nothing comes and it does not end */
-	DRAIN = 1 << 20     /* read of a stream after the leader's end: what a pipe can be made to hold without privilege on Linux */
+	QUIET = 100000,     /* microseconds that a silent terminal is given after the leader's end to end too */
+	DRAIN = 1 << 20     /* read of a stream after the leader's end: what anybody can make a pipe hold on Linux */
 };
 
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__APPLE__)
@@ -216,7 +216,7 @@ job_fds(const struct job *j, struct pollfd *fds)
 
 /* One read, which cannot block: poll said so, and nobody else reads this pipe. */
 static void
-read_one(struct job *j, int i, void (*out)(void *arg, int which, const char *p, size_t n), void *arg)
+read_one(struct job *j, int i, job_out *out, void *arg)
 {
 	char buf[CHUNK];
 	size_t max = j->over && j->left[i] < sizeof buf ? j->left[i] : sizeof buf;
@@ -233,7 +233,7 @@ read_one(struct job *j, int i, void (*out)(void *arg, int which, const char *p, 
 }
 
 void
-job_read(struct job *j, const struct pollfd *fds, int n, void (*out)(void *arg, int which, const char *p, size_t n), void *arg)
+job_read(struct job *j, const struct pollfd *fds, int n, job_out *out, void *arg)
 {
 	for (int k = 0; k < n; k++)
 		for (int i = 0; i < JOB_FDS; i++)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop: a worker, slots for jobs, and the calls that fill them.  Signals become marks and a byte on a pipe; heartbeats are due when
- * the interval timer says so; all else is one poll.  A slot that becomes free asks for the next task in the same breath as the
- * report of the last one leaves: our server answers both in one round trip and with one sync.
+ * The loop: a worker, slots for jobs, and the calls that fill them.  Signals become marks and a byte on a pipe; heartbeats are due
+ * when the interval timer says so; all else is one poll.  A slot that becomes free asks for the next task in the same breath as
+ * the report of the last one leaves: our server answers both in one round trip and with one sync.
  *
- * It ends when a fetch finds nothing and no run of ours is left that could put a task back; on a signal or when its time is up, once
- * its jobs have ended and what became of them is told; and when the worker may fetch no more.
+ * It ends when a fetch finds nothing and no run of ours is left that could put a task back; on a signal or when its time is up,
+ * once its jobs have ended and what became of them is told; and when the worker may fetch no more.
  */
 #include "worker.h"
 
@@ -1077,7 +1077,8 @@ listens(const struct loop *l)
 	return l->tty.changed && (l->prompt.q || l->typed.len < TYPED);
 }
 
-/* The descriptors to wait for: the pipe, the terminal, the sinks', the clients', each run's, then those of --pipe's idle processes. */
+/* The descriptors to wait for: the pipe, the terminal, the sinks', the clients', each run's, then those of --pipe's idle
+ * processes. */
 static size_t
 gather(struct loop *l, struct part *p, int64_t *wake)
 {

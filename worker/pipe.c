@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One process that is the job of many tasks (--pipe; PROTOCOL has what goes over it).  A task's line is written to its stdin as that
- * takes it; of its stdout, lines that begin with { are results, all else is output.  Who breaks the rules is killed: what such a
- * process says later could be taken for the result of another task.
+ * One process that is the job of many tasks (--pipe; PROTOCOL has what goes over it).  A task's line is written to its stdin as
+ * that takes it; of its stdout, lines that begin with { are results, all else is output.  Who breaks the rules is killed: what
+ * such a process says later could be taken for the result of another task.
  *
  * We keep the reading end of its stdin, too: so a process that has ended tells whether it had looked at its last task.
  */
@@ -163,7 +163,7 @@ stray(struct pipe *p)
 /* Where the caller's output goes. */
 struct out {
 	struct pipe *pipe;
-	void (*put)(void *arg, int which, const char *p, size_t n);
+	job_out *put;
 	void *arg;
 };
 
@@ -225,9 +225,9 @@ split(void *arg, int which, const char *s, size_t n)
 }
 
 void
-pipe_read(struct pipe *p, const struct pollfd *fds, int n, void (*put)(void *arg, int which, const char *s, size_t n), void *arg)
+pipe_read(struct pipe *p, const struct pollfd *fds, int n, job_out *out, void *arg)
 {
-	struct out o = {p, put, arg};
+	struct out o = {p, out, arg};
 
 	flush(p);
 	job_read(p->job, fds, n, split, &o);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A question with two answers and a countdown, pure: keys and time go in, a line for the terminal and in the end the answer come out.
- * The first answer is the default: what Enter takes at the start, and the end of the countdown always.
+ * A question with two answers and a countdown, pure: keys and time go in, a line for the terminal and in the end the answer come
+ * out.  The first answer is the default: what Enter takes at the start, and the end of the countdown always.
  */
 #include "worker.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One task from its fetch to its report (OURS 5).  A run is a job with heartbeats, then a row of calls that end it: at any time at most
- * one of those calls is under way, and `state` says which.  What is reported is decided once, when the job has ended:
+ * One task from its fetch to its report (OURS 5).  A run is a job with heartbeats, then a row of calls that end it: at any time at
+ * most one of those calls is under way, and `state` says which.  What is reported is decided once, when the job has ended:
  *
  *   it called finish              what that says; first a look whether it has told the server itself (the reference's finish())
  *   the task was lost             nothing
@@ -618,8 +618,8 @@ judge(struct run *r, int status)
 	judge_code(r, code, text, brief);
 }
 
-/* The command could not be started.  For want of what others have the task goes back; else, as a shell would say it: 127 where there is
- * none, 126 where it cannot be run. */
+/* The command could not be started.  For want of what others have the task goes back; else, as a shell would say it: 127 where
+ * there is none, 126 where it cannot be run. */
 static void
 judge_none(struct run *r, const struct err *e)
 {
@@ -1200,8 +1200,8 @@ step_pipe(struct run *r, int64_t now)
 	}
 }
 
-/* Slurm tells all processes of its job to end at once: one of ours that died of such a signal is not judged before we had time to hear
- * of it too. */
+/* Slurm tells all processes of its job to end at once: one of ours that died of such a signal is not judged before we had time to
+ * hear of it too. */
 static bool
 in_doubt(struct run *r, int status, int64_t now)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Our own stdout and stderr as the jobs' output reaches them.  Whoever reads it may be slow or stopped, and that must not hold back
- * a heartbeat: what cannot be written now is kept, up to a limit above which the jobs are not read, and wait as they would have
- * done without us.  The descriptors are others' too, so they stay blocking: poll is asked before each write, and a pipe that is ready
- * takes PIPE_BUF bytes.  A foot is erased before anything else is put on its terminal, and shown only where a line begins.
+ * Our own stdout and stderr as the jobs' output reaches them.  Whoever reads it may be slow or stopped, and that must not hold
+ * back a heartbeat: what cannot be written now is kept, up to a limit above which the jobs are not read, and wait as they would
+ * have done without us.  The descriptors are others' too, so they stay blocking: poll is asked before each write, and a pipe that
+ * is ready takes PIPE_BUF bytes.  A foot is erased before anything else is put on its terminal, and shown only where a line
+ * begins.
  */
 #include "worker.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Terminals: ours, whose modes are changed while a job or a question has it and always put back, and one of a job's own (a pty), which
- * looks like ours where we have one.  Output processing stays on in ours: our own lines must not become stairs.
+ * Terminals: ours, whose modes are changed while a job or a question has it and always put back, and one of a job's own (a pty),
+ * which looks like ours where we have one.  Output processing stays on in ours: our own lines must not become stairs.
  */
 #include "worker.h"
 

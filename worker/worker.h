@@ -10,11 +10,12 @@
 
 #include <termios.h>
 
-/* ---- guard.c: no orphan outlives its loop (OURS 5) ------------------------------------------------------------- */
+/* ---- guard.c: no orphan outlives its loop (OURS 5) --------------------------------------------------------------- */
 
-/* A small process, one per loop, in a group of its own, deaf to TERM, INT, HUP, USR1 and USR2.  It holds the reading end of a pipe whose
- * records are one pid_t each: p > 0 "the group p was started" (the child itself writes it before exec), p < 0 "strike -p off"
- * (written before its leader is reaped).  When all writing ends are closed it reads the rest and kills the groups it still holds. */
+/* A small process, one per loop, in a group of its own, deaf to TERM, INT, HUP, USR1 and USR2.  It holds the reading end of a pipe
+ * whose records are one pid_t each: p > 0 "the group p was started" (the child itself writes it before exec), p < 0 "strike -p
+ * off" (written before its leader is reaped).  When all writing ends are closed it reads the rest and kills the groups it still
+ * holds. */
 struct guard;
 struct guard *guard_start(struct err *e);
 int guard_fd(const struct guard *g);                        /* for sys_spawn's notify */
@@ -38,7 +39,7 @@ struct rundir {
 struct rundir_opts {
 	const char *root;          /* .labtasker, absolute or not */
 	const char *dir;           /* where the directories of runs go; NULL: root/logs/run */
-	const char *slot;          /* not NULL: runs use the directory of this name one after the other; rundir_keep gives one its own */
+	const char *slot;          /* not NULL: runs share the directory of this name, and rundir_keep gives one its own */
 	bool raw;                  /* run.log keeps ANSI sequences */
 	int64_t max;               /* bytes of run.log; 0: any */
 };
@@ -55,7 +56,7 @@ struct json_doc *rundir_get(const struct rundir *d, const char *name, size_t max
 bool rundir_beats(const struct rundir *d);                  /* heartbeat.lock is still there, or the directory closed */
 void rundir_close(struct rundir *d);                        /* removes heartbeat.lock, closes */
 
-/* ---- term.c: our terminal, and one for a job ---------------------------------------------------------------------------- */
+/* ---- term.c: our terminal, and one for a job --------------------------------------------------------------------- */
 
 struct term {
 	int fd;                    /* 0 when our stdin is a terminal whose foreground we are; else -1 */
@@ -70,7 +71,7 @@ void term_restore(struct term *t);
 int pty_open(const struct term *ours, char *slave, size_t n, int *other, struct err *e);
 void pty_size(int fd);                                      /* the size may have changed */
 
-/* ---- prompt.c: a question with a countdown, pure ------------------------------------------------------------------------- */
+/* ---- prompt.c: a question with a countdown, pure ----------------------------------------------------------------- */
 
 enum { PROMPT_SECONDS = 10 };
 struct question {
@@ -87,7 +88,7 @@ void prompt_keys(struct prompt *p, const char *s, size_t n);
 int prompt_answer(struct prompt *p, int64_t now);           /* 0 or 1; -1: none yet */
 int64_t prompt_line(struct prompt *p, struct buf *b, int64_t now);   /* the line to show; when the next is due */
 
-/* ---- job.c: one process group with its pipes, or its terminal ------------------------------------------------------------------ */
+/* ---- job.c: one process group with its pipes, or its terminal ---------------------------------------------------- */
 
 struct job;
 struct job_spec {
@@ -111,16 +112,17 @@ enum { JOB_FDS = 2 };
 struct pollfd;
 int job_fds(const struct job *j, struct pollfd *fds);
 /* Reads what is there (bounded a call) and hands it on: which is 1 or 2. */
-void job_read(struct job *j, const struct pollfd *fds, int n, void (*out)(void *arg, int which, const char *p, size_t n), void *arg);
+typedef void job_out(void *arg, int which, const char *p, size_t n);
+void job_read(struct job *j, const struct pollfd *fds, int n, job_out *out, void *arg);
 void job_signal(struct job *j, int sig);                    /* to its whole group */
-bool job_over(const struct job *j);                         /* the leader was reaped; output may be left: job_ended is to be asked soon */
+bool job_over(const struct job *j);                         /* the leader was reaped, output may be left: ask job_ended soon */
 int job_pty(const struct job *j);                           /* its terminal's master; -1: it has pipes */
 /* After SIGCHLD: true when the leader has ended and what it wrote has been read; *status as waitpid's.  A grandchild that keeps the
  * output open does not hold it.  The group's remains are killed, the guard struck, the leader reaped.  While it is false for
  * output not yet read, poll says POLLIN: call it again after each job_read. */
 bool job_ended(struct job *j, int *status, struct job_usage *u);
 
-/* ---- pipe.c: one job for many tasks (--pipe) ----------------------------------------------------------------------------- */
+/* ---- pipe.c: one job for many tasks (--pipe) --------------------------------------------------------------------- */
 
 struct pipe;
 struct pipe *pipe_new(void);                                /* without a process; owned */
@@ -128,39 +130,40 @@ void pipe_free(struct pipe *p);                             /* only while none l
 bool pipe_lives(const struct pipe *p);
 bool pipe_idle(const struct pipe *p);                       /* it lives and has no task */
 int pipe_start(struct pipe *p, const struct job_spec *s, struct err *e);     /* as job_start; in and pty of s do not count */
-/* Hands it a task, without waiting: its job, which lives until pipe_ended.  Until pipe_leave the caller alone calls what follows. */
+/* Hands it a task, without waiting: its job, which lives until pipe_ended.  Until pipe_leave only the caller calls what follows. */
 struct job *pipe_send(struct pipe *p, const struct json *task, const char *log_dir);
 enum { PIPE_FDS = JOB_FDS + 1 };
 /* As job_fds, its output only if it is to be read; lowers wake to when pipe_ended, or pipe_rest and pipe_end, are due. */
 int pipe_fds(const struct pipe *p, struct pollfd *fds, bool read, int64_t *wake);
-void pipe_read(struct pipe *p, const struct pollfd *fds, int n, void (*put)(void *arg, int which, const char *s, size_t n), void *arg);
-/* 1: the task's result has come, owned: an object with a right status; to be asked for once.  0: not yet.  -1 with err: what came is no
- * result; the process is killed. */
+void pipe_read(struct pipe *p, const struct pollfd *fds, int n, job_out *out, void *arg);
+/* 1: the task's result has come, owned: an object with a right status; to be asked for once.  0: not yet.  -1 with err: what came
+ * is no result; the process is killed. */
 int pipe_result(struct pipe *p, const struct json *task, struct json_doc **result, struct err *e);
 /* As job_ended.  again: it has not read the task, which may be given to another process. */
 bool pipe_ended(struct pipe *p, int *status, bool *again);
 void pipe_leave(struct pipe *p);                            /* the task is done with */
 void pipe_rest(struct pipe *p);                             /* of one that is idle: takes note of its end */
-/* The loop ends: its stdin ends; after the grace it gets TERM, then KILL; each new urgency brings the next of them at once.  True when
- * none lives. */
+/* The loop ends: its stdin ends; after the grace it gets TERM, then KILL; each new urgency brings the next of them at once.  True
+ * when none lives. */
 bool pipe_end(struct pipe *p, int urgency, int64_t grace, int64_t now);
 
-/* ---- recipe.c: a command with its %(...), pure ----------------------------------------------------------------------- */
+/* ---- recipe.c: a command with its %(...), pure ------------------------------------------------------------------- */
 
 struct recipe;
-/* argv: words that are filled in place; NULL: text is run by shell (NULL: /bin/sh).  All are borrowed.  NULL with err (EXIT_USAGE; line,
- * col) on a bad template, and two lines in caret that show the place.  Owned. */
+/* argv: words that are filled in place; NULL: text is run by shell (NULL: /bin/sh).  All are borrowed.  NULL with err (EXIT_USAGE;
+ * line, col) on a bad template, and two lines in caret that show the place.  Owned. */
 struct recipe *recipe_new(char *const *argv, const char *text, const char *shell, struct err *e, struct buf *caret);
 void recipe_free(struct recipe *r);
 bool recipe_names(const struct recipe *r);                  /* it has %(...) in it */
-const char *recipe_shell_value(const struct recipe *r);     /* a value that a shell's -c among the words would run as text; NULL: none */
+/* The name whose value the words hand to a shell's -c, which would run it as text; NULL: none. */
+const char *recipe_shell_value(const struct recipe *r);
 struct json *recipe_required(const struct recipe *r, struct json_doc *d);   /* required_fields: a list of names */
 struct json *recipe_cmd(const struct recipe *r, struct json_doc *d);        /* the task's cmd: the words, or the text */
-/* The words for a task.  NULL with err: the value of a name is missing, null or cannot be quoted.  Owned; freed by recipe_unfill. */
+/* The words for a task, for recipe_unfill to free.  NULL with err: the value of a name is missing, null or cannot be quoted. */
 char **recipe_fill(const struct recipe *r, const struct json *args, struct err *e);
 void recipe_unfill(char **argv);
 
-/* ---- sink.c: our stdout and stderr, which may be slow ------------------------------------------------------------------ */
+/* ---- sink.c: our stdout and stderr, which may be slow ------------------------------------------------------------ */
 
 struct sink {
 	int fd;
@@ -177,12 +180,13 @@ struct foot {                  /* a line that stays below what is put, at a term
 void sink_init(struct sink *s, int fd);
 bool sink_full(const struct sink *s);                       /* put no more before a flush has helped */
 void sink_put(struct sink *s, const char *p, size_t n);     /* never waits; takes the foot away */
-/* Shows the line, which begins with \r and clears what is behind it, if that can be done at once and nothing is hurt; "" takes it away. */
+/* Shows the line, which begins with \r and clears what is behind it, if that can be done at once and nothing is hurt; "" takes it
+ * away. */
 void sink_foot(struct foot *f, struct str line);
 void sink_flush(struct sink *s);
 void sink_end(struct sink *s, int64_t until);               /* waits until all is written, at most until then (mono); frees */
 
-/* ---- progress.c: how far the loop is, as a line for a terminal, pure ------------------------------------------------------ */
+/* ---- progress.c: how far the loop is, as a line for a terminal, pure --------------------------------------------- */
 
 struct slope {                 /* private */
 	bool known;
@@ -192,11 +196,12 @@ struct progress {              /* {0}; the numbers of the loop are set before ea
 	int64_t running, done, failed, pending;
 	struct slope ended, left;
 };
-void progress_queue(struct progress *p, int64_t pending, int64_t running, int64_t now);   /* the server's counts; never: they are not shown */
+/* The server's counts; where they never come the line has none. */
+void progress_queue(struct progress *p, int64_t pending, int64_t running, int64_t now);
 /* Adds the line as sink_foot takes it, below columns wide (0: any); to be asked for at least every few seconds. */
 void progress_line(struct progress *p, struct buf *b, int64_t now, int columns);
 
-/* ---- run.c: one task from its fetch to its report (OURS 5) --------------------------------------------------------------- */
+/* ---- run.c: one task from its fetch to its report (OURS 5) ------------------------------------------------------- */
 
 enum fail_rule { FAIL_ASK, FAIL_REPORT, FAIL_IGNORE };
 struct client;
@@ -209,7 +214,7 @@ struct run_env {               /* what the runs of a loop share; outlives them *
 	const struct term *tty;
 	char *const *environ;
 	const char *worker;        /* its id */
-	struct rundir_opts logs;   /* slot: not NULL when directories are kept of failed runs only */
+	struct rundir_opts logs;   /* slot: how the names of slots' directories begin where only failed runs keep one; else NULL */
 	struct pipe *const *pipe;  /* one a slot: whose process is the job of all tasks there; NULL: each has its own */
 	const char *chdir;         /* where jobs run; NULL: here */
 	const char **slot_env;     /* NAME=v0,v1,...: slot k's jobs get NAME=vk */
@@ -248,9 +253,10 @@ enum { RUN_FDS = PIPE_FDS };
 int run_fds(const struct run *r, struct pollfd *fds, int64_t *wake);   /* as job_fds; lowers wake to when run_step is due */
 void run_read(struct run *r, const struct pollfd *fds, int n);
 int64_t run_due(const struct run *r);                       /* mono: when its next heartbeat is; INT64_MAX: none */
-void run_beat(struct run *r, int64_t now);                  /* sends it if half of the interval is over: all go in one round, which they keep */
-/* The loop ends, and calls are given up after the grace.  The job is warned first where there is a warning signal, gets TERM and then
- * KILL; or TERM; or KILL now. */
+/* Sends it if half of the interval is over, so that the heartbeats of all runs fall into one round and stay there. */
+void run_beat(struct run *r, int64_t now);
+/* The loop ends, and calls are given up after the grace.  The job is warned first where there is a warning signal, gets TERM and
+ * then KILL; or TERM; or KILL now. */
 enum run_urgency { STOP_WARN, STOP_TERM, STOP_KILL };
 void run_stop(struct run *r, enum run_urgency u, int64_t now);
 void run_signal(struct run *r, int sig);                    /* to the job's group */
@@ -264,7 +270,7 @@ int run_pty(const struct run *r);                           /* its terminal's ma
 const char *run_task(const struct run *r);
 const struct run_result *run_result(const struct run *r);
 
-/* ---- loop.c: fetch, run, report ------------------------------------------------------------------------------------- */
+/* ---- loop.c: fetch, run, report ---------------------------------------------------------------------------------- */
 
 struct loop_opts {
 	const struct recipe *recipe;
