@@ -117,12 +117,25 @@ call_unanswered(struct call *k, bool maybe, const char *url, const char *why)
 	k->done = true;
 }
 
+struct json *
+call_get(const struct call *k, const char *key)
+{
+	return k->doc ? json_gets(k->doc->root, key) : NULL;
+}
+
+static void
+add_text(struct buf *b, const struct json *v)
+{
+	struct str s = json_text(v);
+
+	buf_add(b, s.p, s.n);
+}
+
 /* A 422's list: "args.a: Field required; priority: ...", else the text of detail. */
 static void
 put_detail(struct buf *b, const struct json *detail)
 {
-	if (detail && detail->type == JSON_STR)
-		buf_add(b, detail->s, detail->len);
+	add_text(b, detail);
 	if (!detail || detail->type != JSON_ARR)
 		return;
 	for (const struct json *item = detail->head; item; item = item->next) {
@@ -134,8 +147,7 @@ put_detail(struct buf *b, const struct json *detail)
 				buf_add(b, part->s, part->len);
 			buf_adds(b, part->next ? "." : ": ");
 		}
-		if (msg && msg->type == JSON_STR)
-			buf_add(b, msg->s, msg->len);
+		add_text(b, msg);
 	}
 }
 
@@ -144,7 +156,7 @@ refused(struct call *k, const char *url, const char *location)
 {
 	struct buf text = {0};
 
-	put_detail(&text, k->doc ? json_gets(k->doc->root, "detail") : NULL);
+	put_detail(&text, call_get(k, "detail"));
 	if (text.len)
 		err_set(&k->err, k->status, "%s", text.p);
 	else if (k->status < 400 && location[0])

@@ -179,7 +179,7 @@ notify(const struct client *c, const struct json *answer)
 
 		while (l < 3 && !json_is(level, levels[l]))
 			l++;
-		if (!text || text->type != JSON_STR || (l == 3 ? 0 : l) < c->opts.conf->notify)
+		if (!json_text(text).p || (l == 3 ? 0 : l) < c->opts.conf->notify)
 			continue;
 		if (!json_is(json_gets(v, "type"), "info")) {
 			warn("%s says: %s", client_url(c), text->s);
@@ -802,8 +802,8 @@ greet(struct client *c, bool auth, struct err *e)
 
 	k->deadline = c->opts.patience ? sys_mono() + c->opts.patience * SECOND : 0;
 	rc = client_run(c, k);
-	id = k->doc ? json_gets(k->doc->root, "queue_id") : NULL;
-	if (!rc && id && id->type == JSON_STR && id->len == 36)
+	id = call_get(k, "queue_id");
+	if (!rc && json_text(id).n == 36)
 		memcpy(c->queue_id, id->s, 37);
 	if (rc && k->status == 401)
 		err_set(e, EXIT_REFUSED, "%s: queue %s: %s: check %s", client_url(c), c->queue ? c->queue : "?", k->err.msg,

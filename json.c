@@ -862,6 +862,12 @@ json_copy(struct json_doc *d, const struct json *from)
 
 /* ---- reading ---- */
 
+struct str
+json_text(const struct json *v)
+{
+	return v && v->type == JSON_STR ? (struct str){v->s, v->len} : (struct str){0};
+}
+
 bool
 json_is(const struct json *v, const char *s)
 {

@@ -192,6 +192,7 @@ void json_free(struct json_doc *d);                  /* NULL is fine */
 
 struct json *json_get(const struct json *obj, struct str key);     /* NULL when absent or not an object; O(1) for large objects */
 struct json *json_gets(const struct json *obj, const char *key);
+struct str json_text(const struct json *v);          /* a string's bytes, as v.s; p NULL for what is none, also NULL */
 bool json_is(const struct json *v, const char *s);   /* it is this string; NULL is none */
 int json_int(const struct json *v, int64_t *out);    /* a number whose text is an integer that fits; -1 otherwise */
 double json_num(const struct json *v);               /* 0 for what is no number */
@@ -534,6 +535,7 @@ const struct call_row *call_row(const struct call *k);
 bool call_repeatable(const struct call *k, bool ours);
 /* The request: prefix before the path, head = lines common to all. */
 void call_put(struct buf *b, const struct call *k, const char *prefix, struct str head, bool ours);
+struct json *call_get(const struct call *k, const char *key);   /* that member of its answer; NULL: there is none */
 /* The two ends of a call: given up (maybe: something of it may have arrived), or answered. */
 void call_unanswered(struct call *k, bool maybe, const char *url, const char *why);
 void call_answer(struct call *k, int status, struct str body, const char *url, const char *location);

@@ -172,9 +172,9 @@ holds_lock(const struct conf *conf, int64_t pid)
 static const char *
 member(const struct json_doc *d, const char *name)
 {
-	const struct json *v = json_gets(d->root, name);
+	struct str s = json_text(json_gets(d->root, name));
 
-	return v && v->type == JSON_STR && v->len ? v->s : NULL;
+	return s.n ? s.p : NULL;
 }
 
 /* Whether the server that d describes can be used: 1, 0 it is gone, -1 with err. */

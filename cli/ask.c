@@ -149,19 +149,16 @@ ask_stdin(struct buf *b, size_t max, struct err *e)
 int
 ask_print(const struct context *x, const struct call *k, const char *key)
 {
-	const struct json *v = k->doc ? json_gets(k->doc->root, key) : NULL;
+	struct str s = json_text(call_get(k, key));
 	struct buf b = {0};
-	int rc;
 
-	if (!v || v->type != JSON_STR) {
+	if (!s.p) {
 		warn("%s: the server's answer has no %s: is this a labtasker server?", x->cmd->name, key);
 		return EXIT_REFUSED;
 	}
-	buf_add(&b, v->s, v->len);
+	buf_add(&b, s.p, s.n);
 	buf_addc(&b, '\n');
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	return out_end(&b);
 }
 
 char *

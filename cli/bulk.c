@@ -885,10 +885,10 @@ reap(struct run *r)
 {
 	for (; r->n && r->item[r->first].k->done; r->n--, r->first = (r->first + 1) % WINDOW) {
 		struct item *it = &r->item[r->first];
-		const struct json *id = it->k->doc && it->k->status < 300 ? json_gets(it->k->doc->root, "task_id") : NULL;
+		struct str id = json_text(it->k->status < 300 ? call_get(it->k, "task_id") : NULL);
 
-		if (id && id->type == JSON_STR) {
-			buf_add(&r->ids, id->s, id->len);
+		if (id.p) {
+			buf_add(&r->ids, id.p, id.n);
 			buf_addc(&r->ids, '\n');
 			r->in++;
 		} else {

@@ -117,7 +117,6 @@ static int
 usage(const char *group)
 {
 	struct buf b = {0};
-	int rc;
 
 	buf_printf(&b, "usage: labtasker %s%sCOMMAND [options]\n\n", group ? group : "", group ? " " : "");
 	for (size_t i = 0; i < LEN(commands); i++)
@@ -125,21 +124,16 @@ usage(const char *group)
 			buf_printf(&b, "  %-14s %s\n", commands[i].name, commands[i].about);
 	buf_adds(&b, group ? "\n" : "  help [COMMAND] Shows how to use a command.\n  --version      Shows the version.\n\n");
 	buf_adds(&b, "Each command shows its options with --help.\n");
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	return out_end(&b);
 }
 
 static int
 show_help(const struct command *c)
 {
 	struct buf b = {0};
-	int rc;
 
 	opt_help(&b, c, "labtasker");
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	return out_end(&b);
 }
 
 /* No command has this name: says which is nearest. */
@@ -220,12 +214,9 @@ static int
 version(void)
 {
 	struct buf b = {0};
-	int rc;
 
 	buf_adds(&b, "labtasker " LABTASKER_VERSION "\n");
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	return out_end(&b);
 }
 
 /* help [COMMAND] */

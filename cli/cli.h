@@ -83,6 +83,7 @@ void out_jsonl(struct buf *b, const struct json *list);
 bool out_plain(struct str s);                               /* stands in YAML without quotes, on one line */
 /* To stdout, emptying b.  Quiet on EPIPE: ends the process with 0.  -1 said on stderr. */
 int out_flush(struct buf *b);
+int out_end(struct buf *b);                                 /* the same, and frees; an exit status */
 int out_page(struct buf *b);                                /* at a terminal through $PAGER, else less, else as out_flush */
 
 /* ---- tty.c: the person at the terminal --------------------------------------------------------------------------- */

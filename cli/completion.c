@@ -128,7 +128,6 @@ cmd_completion(struct context *x, struct args *a)
 	bool is_zsh = !strcmp(a->word[0], "zsh");
 	struct buf b = {0};
 	struct err e = {0};
-	int rc;
 
 	if (!is_zsh && strcmp(a->word[0], "bash") != 0) {
 		err_set(&e, EXIT_USAGE, "Invalid value '%s': it must be bash or zsh", a->word[0]);
@@ -148,7 +147,5 @@ cmd_completion(struct context *x, struct args *a)
 	put_first(&b, x);
 	buf_adds(&b, "\tesac\n}\n");
 	buf_adds(&b, is_zsh ? zsh : bash);
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	return out_end(&b);
 }

@@ -74,9 +74,8 @@ delete_some(struct deletion *del, size_t from, size_t n)
 			del->rc = EXIT_REFUSED;
 		call_free(k[i]);
 	}
-	if (out_flush(&b) < 0)
+	if (out_end(&b))
 		del->rc = EXIT_REFUSED;
-	buf_free(&b);
 }
 
 /* Whether it is meant; -1: nobody said so. */

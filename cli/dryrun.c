@@ -20,9 +20,9 @@ struct dry {
 static const char *
 name_of(const struct json *task, const char *key)
 {
-	const struct json *v = json_gets(task, key);
+	struct str s = json_text(json_gets(task, key));
 
-	return v && v->type == JSON_STR ? v->s : "";
+	return s.p ? s.p : "";
 }
 
 static void

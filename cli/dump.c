@@ -207,9 +207,9 @@ out:
 static const char *
 text(const struct json *obj, const char *key)
 {
-	const struct json *v = json_gets(obj, key);
+	struct str s = json_text(json_gets(obj, key));
 
-	return v && v->type == JSON_STR ? v->s : "";
+	return s.p ? s.p : "";
 }
 
 /* What submits the task; again: under the id that is made of its own. */
@@ -263,13 +263,12 @@ submit_batch(struct load *l, struct item *item, size_t n)
 	}
 	ask_all(l->client, k, m);
 	for (size_t i = 0; i < n; i++) {
-		const struct json *doc = item[i].call->doc ? item[i].call->doc->root : NULL;
-		const char *id = doc ? text(doc, "task_id") : "";
+		struct str id = json_text(call_get(item[i].call, "task_id"));
 
-		if (item[i].call->status == 201 && strlen(id) == 36) {
-			memcpy(item[i].id, id, 37);
+		if (item[i].call->status == 201 && id.n == 36) {
+			memcpy(item[i].id, id.p, 37);
 			l->loaded++;
-			l->renamed += strcmp(id, text(item[i].d->root, "task_id")) != 0;
+			l->renamed += strcmp(id.p, text(item[i].d->root, "task_id")) != 0;
 		} else {
 			say_bad(l, &item[i], item[i].call->status == 201 ?
 			    "the server's answer has no task_id" : item[i].call->err.msg);

@@ -202,7 +202,7 @@ put_value(struct buf *b, const struct json *v, struct json_doc *scratch)
 	enum { SHORT = 100, INDENT = 2 };
 	struct buf text = {0};
 
-	if (v->type == JSON_STR && out_plain((struct str){v->s, v->len}) && !literal_parse(scratch, (struct str){v->s, v->len})) {
+	if (v->type == JSON_STR && out_plain(json_text(v)) && !literal_parse(scratch, json_text(v))) {
 		buf_add(b, v->s, v->len);
 		return;
 	}
@@ -222,9 +222,9 @@ put_value(struct buf *b, const struct json *v, struct json_doc *scratch)
 static void
 put_task(struct buf *b, const struct json *task, bool reset, struct json_doc *scratch)
 {
-	const struct json *id = json_gets(task, "task_id");
+	struct str id = json_text(json_gets(task, "task_id"));
 
-	buf_printf(b, "task_id: %s  # not to be changed\n", id && id->type == JSON_STR ? id->s : "");
+	buf_printf(b, "task_id: %s  # not to be changed\n", id.p ? id.p : "");
 	for (size_t i = 0; i < LEN(fields); i++) {
 		const struct json *v = json_gets(task, fields[i].name);
 

@@ -104,9 +104,8 @@ show_event(struct listener *l)
 	} else {
 		put_yaml(&b, d, event, l->a->val[VERBOSE].num);
 	}
-	if (out_flush(&b) < 0)
+	if (out_end(&b))
 		exit(EXIT_REFUSED);
-	buf_free(&b);
 	json_free(d);
 }
 
@@ -188,9 +187,8 @@ hear(void *arg, struct str s)
 		struct buf b = {0};
 
 		buf_add(&b, s.p, s.n);
-		if (out_flush(&b) < 0)
+		if (out_end(&b))
 			exit(EXIT_REFUSED);
-		buf_free(&b);
 	}
 	for (size_t i = 0; i < s.n; i++) {
 		bool lf = l->cr && s.p[i] == '\n';   /* of CR LF: the line has ended */

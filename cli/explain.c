@@ -85,7 +85,7 @@ reason(struct wanted *w, const char *fmt, ...)
 static const char *
 text(const struct json *obj, const char *key)
 {
-	const struct json *v = obj ? json_gets(obj, key) : NULL;
+	const struct json *v = json_gets(obj, key);
 
 	return v && (v->type == JSON_STR || v->type == JSON_NUM) ? v->s : "";
 }
@@ -129,7 +129,7 @@ explain_workers(struct wanted *w)
 
 	buf_adds(&k->body, "{\"status\":\"active\",\"limit\":1}");
 	rc = ask_run(w->x, w->client, k, NULL);
-	found = !rc && k->doc ? json_gets(k->doc->root, "content") : NULL;
+	found = call_get(k, "content");
 	if (!rc && !(found && found->len))
 		reason(w, "no worker is active: labtasker loop -- CMD... starts one");
 	call_free(k);
@@ -173,7 +173,7 @@ explain_filter(struct wanted *w, const char *id)
 	json_set(d, d->root, str_of("task_id"), json_mkstr(d, str_of(id)));
 	json_set(d, d->root, str_of("extra_filter"), json_copy(d, w->filter));
 	rc = ask_run(w->x, w->client, k, d->root);
-	found = !rc && k->doc ? json_gets(k->doc->root, "content") : NULL;
+	found = call_get(k, "content");
 	if (!rc && !(found && found->len))
 		reason(w, "the filter does not match it");
 	call_free(k);

@@ -414,9 +414,8 @@ replace(const struct context *x, const struct conf *conf, const struct buf *text
 		return ask_fail(x, &e);
 	}
 	buf_adds(&b, "Configuration updated successfully.\n");
-	if (out_flush(&b) < 0)
+	if (out_end(&b))
 		rc = EXIT_REFUSED;
-	buf_free(&b);
 	return rc;
 }
 

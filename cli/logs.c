@@ -72,8 +72,8 @@ static char *
 read_text(const struct run *r, const char *name, const char *key)
 {
 	struct json_doc *d = read_file(r, name);
-	const struct json *v = d ? json_gets(d->root, key) : NULL;
-	char *text = v && v->type == JSON_STR ? xstrdup(v->s) : NULL;
+	struct str s = json_text(d ? json_gets(d->root, key) : NULL);
+	char *text = s.p ? xstrdup(s.p) : NULL;
 
 	json_free(d);
 	return text;
@@ -303,10 +303,9 @@ remove_ended(const struct context *x, struct client *c, struct run *const *run, 
 	int rc = select_page(x, c, ids, 0, v, &k) < 0 ? EXIT_REFUSED : 0;
 
 	for (size_t i = 0; !rc && i < n; i++) {
-		const struct json *status = v[i] ? json_gets(v[i], "status") : NULL;
-		bool live = status && status->type == JSON_STR && (!strcmp(status->s, "pending") || !strcmp(status->s, "running"));
+		const struct json *status = json_gets(v[i], "status");
 
-		if (live)
+		if (json_is(status, "pending") || json_is(status, "running"))
 			continue;
 		if (nftw(run[i]->path, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0) {
 			warn("logs: %s: %s", run[i]->path, strerror(errno));

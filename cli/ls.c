@@ -153,10 +153,9 @@ put_row(void *arg, struct buf *b, const struct json *v)
 	struct json *one;
 
 	if (l->quiet) {
-		const struct json *id = json_gets(v, l->id);
+		struct str id = json_text(json_gets(v, l->id));
 
-		if (id && id->type == JSON_STR)
-			buf_add(b, id->s, id->len);
+		buf_add(b, id.p, id.n);
 		buf_addc(b, '\n');
 		return;
 	}

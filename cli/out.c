@@ -315,6 +315,15 @@ out_flush(struct buf *b)
 }
 
 int
+out_end(struct buf *b)
+{
+	int rc = out_flush(b) < 0 ? EXIT_REFUSED : 0;
+
+	buf_free(b);
+	return rc;
+}
+
+int
 out_page(struct buf *b)
 {
 	const char *pager = getenv("PAGER");

@@ -63,16 +63,13 @@ get_password(const struct args *a, struct err *e)
 static int
 print_created(const struct context *x, const struct call *k, const struct args *a, const char *name)
 {
-	const struct json *id = k->doc ? json_gets(k->doc->root, "queue_id") : NULL;
+	const char *id = json_text(call_get(k, "queue_id")).p;
 	struct buf b = {0};
-	int rc;
 
-	if (a->val[QUIET].num || !id || id->type != JSON_STR)
+	if (a->val[QUIET].num || !id)
 		return ask_print(x, k, "queue_id");
-	buf_printf(&b, a->val[JSON].num ? "{\"queue_name\":\"%s\",\"queue_id\":\"%s\"}\n" : "queue_name: %s\nqueue_id: %s\n", name, id->s);
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	buf_printf(&b, a->val[JSON].num ? "{\"queue_name\":\"%s\",\"queue_id\":\"%s\"}\n" : "queue_name: %s\nqueue_id: %s\n", name, id);
+	return out_end(&b);
 }
 
 static int
@@ -158,7 +155,6 @@ print_queue(const struct call *k, bool as_json)
 {
 	struct json *q = k->doc && k->doc->root->type == JSON_OBJ ? k->doc->root : NULL;
 	struct buf b = {0};
-	int rc;
 
 	if (!q)
 		return EXIT_REFUSED;
@@ -169,9 +165,7 @@ print_queue(const struct call *k, bool as_json)
 	} else {
 		out_object(&b, q);
 	}
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	return out_end(&b);
 }
 
 int
@@ -424,7 +418,8 @@ const struct opt health_opts[] = {
 int
 cmd_health(struct context *x, struct args *a)
 {
-	const struct json *root, *why;
+	const struct json *root;
+	const char *why;
 	struct buf b = {0};
 	struct client *c;
 	struct call *k;
@@ -437,13 +432,13 @@ cmd_health(struct context *x, struct args *a)
 	if (!ask_run(x, c, k, NULL) && k->doc) {
 		root = k->doc->root;
 		rc = json_is(json_gets(root, "status"), "healthy") ? 0 : EXIT_DOWN;
-		why = json_gets(root, "database");
+		why = json_text(json_gets(root, "database")).p;
 		if (a->val[H_JSON].num)
 			json_print(&b, root, 0);
 		else if (!rc)
 			buf_adds(&b, "healthy");
 		if (rc)
-			warn("health: %s is not healthy: %s", client_url(c), why && why->type == JSON_STR ? why->s : "no reason given");
+			warn("health: %s is not healthy: %s", client_url(c), why ? why : "no reason given");
 		if (b.len)
 			buf_addc(&b, '\n');
 		if (out_flush(&b) < 0)

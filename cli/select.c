@@ -324,7 +324,7 @@ fetch(const struct context *x, struct client *c, const struct select *s, struct 
 	}
 	if (ask_run(x, c, *k, d->root) < 0)
 		return NULL;
-	list = (*k)->doc ? json_gets((*k)->doc->root, "content") : NULL;
+	list = call_get(*k, "content");
 	if (list && list->type == JSON_ARR)
 		return list;
 	warn("%s: the server's answer has no content: is this a labtasker server?", x->cmd->name);
@@ -352,10 +352,10 @@ place(const struct json *list, const char *key, char (*ids)[37], size_t n, const
 	size_t m = 0;
 
 	for (const struct json *one = list->head; one; one = one->next) {
-		const struct json *id = json_gets(one, key);
+		const char *id = json_text(json_gets(one, key)).p;
 
-		if (id && id->type == JSON_STR)
-			found[m++] = (struct found){id->s, one};
+		if (id)
+			found[m++] = (struct found){id, one};
 	}
 	qsort(found, m, sizeof *found, by_id);
 	for (size_t i = 0; i < n; i++) {
@@ -552,13 +552,13 @@ next_page(const struct context *x, struct client *c, const struct select *s, cha
 	if (list)
 		n = (int64_t)list->len;
 	for (const struct json *v = list ? list->head : NULL; v; v = v->next) {
-		const struct json *id = json_gets(v, id_key(s));
+		struct str id = json_text(json_gets(v, id_key(s)));
 
 		add_row(r, s, v, true, put);
-		if (!v->next && (!id || id->type != JSON_STR || id->len != 36))
+		if (!v->next && id.n != 36)
 			n = 0;   /* no id to go on from */
 		else if (!v->next)
-			memcpy(last, id->s, 37);
+			memcpy(last, id.p, 37);
 	}
 	call_free(k);
 	json_free(d);
@@ -615,10 +615,9 @@ select_rows(const struct context *x, struct client *c, const struct select *s, c
 static void
 put_id(void *arg, struct buf *b, const struct json *v)
 {
-	const struct json *id = json_gets(v, id_key(arg));
+	struct str id = json_text(json_gets(v, id_key(arg)));
 
-	if (id && id->type == JSON_STR)
-		buf_add(b, id->s, id->len);
+	buf_add(b, id.p, id.n);
 }
 
 int

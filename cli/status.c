@@ -39,8 +39,8 @@ struct state {
 static int
 place_of(const char *const *words, size_t n, const struct json *v)
 {
-	for (size_t i = 0; v && v->type == JSON_STR && i < n; i++)
-		if (!strcmp(words[i], v->s))
+	for (size_t i = 0; i < n; i++)
+		if (json_is(v, words[i]))
 			return (int)i;
 	return -1;
 }
@@ -48,7 +48,7 @@ place_of(const char *const *words, size_t n, const struct json *v)
 static int
 time_of(const struct json *v, int64_t *wall, bool *zoned)
 {
-	return v && v->type == JSON_STR ? date_parse((struct str){v->s, v->len}, wall, zoned) : -1;
+	return date_parse(json_text(v), wall, zoned);
 }
 
 /* Keeps t when it is one of the LAST latest. */
@@ -114,7 +114,7 @@ see_task(void *arg, struct buf *b, const struct json *task)
 		keep_running(s, task);
 	if ((i == SUCCESS || i == FAILED) && !time_of(json_gets(task, "last_modified"), &t, &zoned))
 		keep_end(s, t);
-	if (i == PENDING && created && created->type == JSON_STR && (!s->oldest || strcmp(created->s, s->oldest) < 0)) {
+	if (i == PENDING && json_text(created).p && (!s->oldest || strcmp(created->s, s->oldest) < 0)) {
 		free(s->oldest);
 		s->oldest = xstrdup(created->s);
 	}
@@ -173,14 +173,14 @@ read_rate(const struct json *rates, const char *kind)
 static int
 take_stats(const struct context *x, struct client *c, struct state *s, const struct json *v)
 {
-	const struct json *created;
+	const char *created;
 	int rc = look(x, c, s, API_TASK_SEARCH, task_states[RUNNING], see_task);
 
 	read_counts(json_gets(v, "tasks"), task_states, LEN(task_states), s->task);
 	read_counts(json_gets(v, "workers"), worker_states, LEN(worker_states), s->worker);
 	s->rate = read_rate(json_gets(v, "rates"), "succeeded") + read_rate(json_gets(v, "rates"), "failed");
-	created = json_gets(v, "oldest_pending") ? json_gets(json_gets(v, "oldest_pending"), "created_at") : NULL;
-	s->oldest = created && created->type == JSON_STR ? xstrdup(created->s) : NULL;
+	created = json_text(json_gets(json_gets(v, "oldest_pending"), "created_at")).p;
+	s->oldest = created ? xstrdup(created) : NULL;
 	return rc;
 }
 
@@ -404,9 +404,8 @@ show(const struct context *x, struct client *c, const struct args *a)
 		put_text(&b, &s, c);
 	if (!rc && a->val[WATCH].num && !a->val[JSON].num && isatty(1))
 		repaint(&b);
-	if (out_flush(&b) < 0)
+	if (out_end(&b))
 		rc = EXIT_REFUSED;
-	buf_free(&b);
 	free(s.oldest);
 	json_free(s.d);
 	return rc;

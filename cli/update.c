@@ -69,9 +69,8 @@ print_updated(struct change *ch, struct json *list, const struct json *olds)
 		out_jsonl(&b, list);
 	else
 		out_yaml(&b, list);
-	if (out_flush(&b) < 0)
+	if (out_end(&b))
 		ch->rc = EXIT_REFUSED;
-	buf_free(&b);
 }
 
 /* One request.  olds: the tasks as they were. */
@@ -84,7 +83,7 @@ put_some(struct change *ch, const struct json *updates, const struct json *olds)
 	if (ask_run(ch->x, ch->c, k, updates) < 0) {
 		ch->rc = EXIT_REFUSED;   /* all but those that it names were changed */
 	} else {
-		struct json *list = k->doc ? json_gets(k->doc->root, "content") : NULL;
+		struct json *list = call_get(k, "content");
 
 		ch->done += updates->len;
 		if (ch->after)
@@ -334,9 +333,7 @@ const struct opt task_state_opts[] = {
 static bool
 status_is(const struct json *task, const char *status)
 {
-	const struct json *v = json_gets(task, "status");
-
-	return v && v->type == JSON_STR && str_is((struct str){v->s, v->len}, status);
+	return json_is(json_gets(task, "status"), status);
 }
 
 static bool
@@ -353,18 +350,17 @@ say_done(struct change *ch, const struct json *updates)
 	struct buf b = {0};
 
 	for (const struct json *t = ch->quiet ? NULL : updates->head; t; t = t->next) {
-		const struct json *id = json_gets(t, "task_id");
+		const char *id = json_text(json_gets(t, "task_id")).p;
 
-		if (!id || id->type != JSON_STR)
+		if (!id)
 			continue;
 		if (ch->json)
-			buf_printf(&b, "{\"task_id\":\"%s\",\"status\":\"%s\"}\n", id->s, status);
+			buf_printf(&b, "{\"task_id\":\"%s\",\"status\":\"%s\"}\n", id, status);
 		else
-			buf_printf(&b, "Task %s %s.\n", id->s, ch->reset ? "requeued" : "cancelled");
+			buf_printf(&b, "Task %s %s.\n", id, ch->reset ? "requeued" : "cancelled");
 	}
-	if (out_flush(&b) < 0)
+	if (out_end(&b))
 		ch->rc = EXIT_REFUSED;
-	buf_free(&b);
 }
 
 static int

@@ -62,7 +62,7 @@ some(const struct waiter *w, size_t from, const char *const state[2])
 	json_print(&k->body, d->root, 0);
 	k->deadline = w->until;
 	if (!client_run(w->client, k)) {
-		found = k->doc ? json_gets(k->doc->root, "content") : NULL;
+		found = call_get(k, "content");
 		rc = found && found->len;
 	} else if (!k->status && w->until >= 0 && sys_mono() >= w->until) {
 		rc = -EXIT_TIME;
@@ -103,13 +103,13 @@ count_bad(const struct waiter *w, size_t from, size_t *bad)
 	int n = select_page(w->x, w->client, &w->ids, from, v, &k);
 
 	for (int i = 0; i < n; i++) {
-		const struct json *status = v[i] ? json_gets(v[i], "status") : NULL;
+		const struct json *status = json_gets(v[i], "status");
+		const char *text = json_text(status).p;
 
-		if (status && status->type == JSON_STR && !strcmp(status->s, "success"))
+		if (json_is(status, "success"))
 			continue;
 		if (!(*bad)++)
-			warn("wait: %s: %s", w->ids.ids[from + (size_t)i],
-			    status && status->type == JSON_STR ? status->s : "it is not there (any more)");
+			warn("wait: %s: %s", w->ids.ids[from + (size_t)i], text ? text : "it is not there (any more)");
 	}
 	call_free(k);
 	return n < 0 ? -EXIT_REFUSED : 0;

@@ -45,16 +45,13 @@ create_body(struct json_doc *d, const struct args *a, struct err *e)
 static int
 print_id(const struct context *x, const struct call *k, const struct args *a)
 {
-	const struct json *id = k->doc ? json_gets(k->doc->root, "worker_id") : NULL;
+	const char *id = json_text(call_get(k, "worker_id")).p;
 	struct buf b = {0};
-	int rc;
 
-	if (a->val[QUIET].num || !id || id->type != JSON_STR)
+	if (a->val[QUIET].num || !id)
 		return ask_print(x, k, "worker_id");
-	buf_printf(&b, a->val[JSON].num ? "{\"worker_id\":\"%s\"}\n" : "Worker created with ID: %s\n", id->s);
-	rc = out_flush(&b) < 0 ? EXIT_REFUSED : 0;
-	buf_free(&b);
-	return rc;
+	buf_printf(&b, a->val[JSON].num ? "{\"worker_id\":\"%s\"}\n" : "Worker created with ID: %s\n", id);
+	return out_end(&b);
 }
 
 int

@@ -25,9 +25,9 @@ enum { ENDING = 10 };   /* seconds that a server has to end, or a starting one t
 static char *
 member(const struct json_doc *d, const char *key)
 {
-	const struct json *v = d ? json_gets(d->root, key) : NULL;
+	struct str s = json_text(d ? json_gets(d->root, key) : NULL);
 
-	return xstrdup(v && v->type == JSON_STR ? v->s : "");
+	return xstrdup(s.p ? s.p : "");
 }
 
 static struct json_doc *

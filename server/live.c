@@ -754,7 +754,7 @@ static bool
 lists(const struct json *list, const char *name)
 {
 	for (const struct json *v = list ? list->head : NULL; v; v = v->next)
-		if (v->type == JSON_STR && str_is((struct str){v->s, v->len}, name))
+		if (json_is(v, name))
 			return true;
 	return false;
 }
@@ -796,7 +796,7 @@ update_scalars(struct store *s, const struct json *update, struct task_image *im
 	}
 	j = json_gets(update, "task_name");
 	if (j) {
-		im->v.name = put_name(s, j->type == JSON_STR ? (struct str){j->s, j->len} : (struct str){0});
+		im->v.name = put_name(s, json_text(j));
 		im->set |= M_NAME;
 	}
 	j = json_gets(update, "cmd");
@@ -834,8 +834,8 @@ status_of(const struct json *update, bool reset)
 
 	if (reset)
 		return PENDING;
-	for (int i = 0; j && j->type == JSON_STR && i < TASK_STATES; i++)
-		if (!strcmp(j->s, task_status[i]))
+	for (int i = 0; i < TASK_STATES; i++)
+		if (json_is(j, task_status[i]))
 			return i;
 	return -1;
 }

@@ -323,7 +323,7 @@ type_bits(const struct json *v, int64_t *bits)
 	if (v->type != JSON_STR && (whole(v, false, &number) < 0 || !number))
 		return -1;
 	for (size_t i = 0; i < LEN(types); i++) {
-		if (v->type == JSON_STR ? str_is((struct str){v->s, v->len}, types[i].name) : types[i].number == number) {
+		if (v->type == JSON_STR ? json_is(v, types[i].name) : types[i].number == number) {
 			*bits |= types[i].bits;
 			return 0;
 		}

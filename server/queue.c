@@ -703,8 +703,7 @@ take_run(struct store *s, const uuid id, const struct json *record, struct now n
 	uuid task;
 
 	(void)now;
-	if (!of || of->type != JSON_STR || uuid_parse((struct str){of->s, of->len}, task) < 0 || !at || json_int(at, &when) < 0
-	    || (end && record_state(end, task_status, TASK_STATES, &how) < 0))
+	if (uuid_parse(json_text(of), task) < 0 || json_int(at, &when) < 0 || (end && record_state(end, task_status, TASK_STATES, &how) < 0))
 		return err_set(e, 1, "no run");
 	run_end(s, run_new(s, id, task), how, when);
 	return 0;
@@ -738,7 +737,7 @@ take_record(struct store *s, const struct json *r, struct now now, struct err *e
 	int64_t when;
 	uuid id;
 
-	if (!first || first->type != JSON_STR || uuid_parse((struct str){first->s, first->len}, id) < 0)
+	if (uuid_parse(json_text(first), id) < 0)
 		return err_set(e, 1, "no record");
 	for (size_t i = 0; i < LEN(records); i++) {
 		if (!str_is(first->key, records[i].what))

@@ -104,8 +104,8 @@ record_put(struct buf *b, const struct member *m, unsigned set, const void *imag
 int
 record_state(const struct json *j, const char *const *names, int n, int *out)
 {
-	for (int i = 0; j->type == JSON_STR && i < n; i++) {
-		if (!strcmp(j->s, names[i])) {
+	for (int i = 0; i < n; i++) {
+		if (json_is(j, names[i])) {
 			*out = i;
 			return 0;
 		}
@@ -146,7 +146,7 @@ take_value(const struct json *j, int kind, struct buf *text, void *p)
 		return j->type == JSON_NUM || j->type == JSON_NULL ? 0 : -1;
 	case ID:
 		memcpy(p, no_id, 16);
-		return j->type == JSON_NULL ? 0 : j->type == JSON_STR ? uuid_parse((struct str){j->s, j->len}, p) : -1;
+		return j->type == JSON_NULL ? 0 : uuid_parse(json_text(j), p);
 	case TASK_STATE:
 		return record_state(j, task_status, TASK_STATES, p);
 	case WORKER_STATE:

@@ -177,8 +177,7 @@ value_compare(const struct json *a, const struct json *b)
 static bool
 is_time(const struct json *v, int64_t *wall, bool *zoned)
 {
-	return v->type == JSON_OBJ && v->len == 1 && str_is(v->head->key, "_dt") && v->head->type == JSON_STR
-		&& !date_parse((struct str){v->head->s, v->head->len}, wall, zoned);
+	return v->type == JSON_OBJ && v->len == 1 && str_is(v->head->key, "_dt") && !date_parse(json_text(v->head), wall, zoned);
 }
 
 static bool

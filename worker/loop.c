@@ -204,10 +204,10 @@ find_worker(struct loop *l)
 	json_set(d, body, str_of("max_retries"), json_mkint(d, l->o->worker_retries));
 	json_print(&k->body, body, 0);
 	rc = client_run(l->client, k) < 0 ? EXIT_REFUSED : 0;
-	id = k->doc ? json_gets(k->doc->root, "worker_id") : NULL;
+	id = call_get(k, "worker_id");
 	if (rc) {
 		warn("loop: %s", k->err.msg);
-	} else if (!id || id->type != JSON_STR || id->len >= sizeof l->worker || !name_valid((struct str){id->s, id->len})) {
+	} else if (!name_valid(json_text(id)) || id->len >= sizeof l->worker) {
 		warn("loop: %s: it made a worker without a proper id: is it a labtasker server?", client_url(l->client));
 		rc = EXIT_REFUSED;
 	} else {
@@ -225,13 +225,11 @@ static void
 remove_worker(struct loop *l)
 {
 	struct call *k = call_new(API_WORKER_GET), *gone = call_new(API_WORKER_DELETE);
-	const struct json *v;
 
 	snprintf(k->id, sizeof k->id, "%s", l->worker);
 	snprintf(gone->id, sizeof gone->id, "%s", l->worker);
 	k->deadline = gone->deadline = sys_mono() + 2 * SECOND;
-	if (!client_run(l->client, k) && (v = json_gets(k->doc ? k->doc->root : NULL, "status")) && v->type == JSON_STR &&
-	    !strcmp(v->s, "active"))
+	if (!client_run(l->client, k) && json_is(call_get(k, "status"), "active"))
 		client_run(l->client, gone);
 	call_free(gone);
 	call_free(k);
@@ -417,7 +415,7 @@ found_nothing(struct loop *l, int64_t now)
 static void
 fetched(struct loop *l, struct call *k, int64_t now)
 {
-	const struct json *found = k->doc ? json_gets(k->doc->root, "found") : NULL;
+	const struct json *found = call_get(k, "found");
 
 	if (k->status == 0 && k->unknown && !l->stop)
 		l->looking = true;
@@ -554,10 +552,10 @@ wake_rested(struct loop *l, int64_t now)
 /* ---- a fetch whose answer was lost on a server without tokens: what it took is handed back (OURS 1) ---- */
 
 static bool
-running_here(const struct loop *l, const struct json *id)
+running_here(const struct loop *l, const char *id)
 {
 	for (size_t i = 0; i < l->runs; i++)
-		if (!strcmp(run_task(l->run[i]), id->s))
+		if (!strcmp(run_task(l->run[i]), id))
 			return true;
 	return false;
 }
@@ -590,7 +588,7 @@ hand_back(struct loop *l, const struct json *content)
 		const struct json *id = json_gets(t, "task_id");
 		struct json *u = json_mkobj(d);
 
-		if (!id || id->type != JSON_STR || running_here(l, id))
+		if (!json_text(id).p || running_here(l, id->s))
 			continue;
 		json_set(d, u, str_of("task_id"), json_copy(d, id));
 		json_set(d, u, str_of("status"), json_mkstr(d, str_of("pending")));
@@ -619,7 +617,7 @@ look_for_lost(struct loop *l)
 	l->search = NULL;
 	l->looking = false;
 	if (k->status == 200)
-		hand_back(l, json_gets(k->doc ? k->doc->root : NULL, "content"));
+		hand_back(l, call_get(k, "content"));
 	else
 		refused(l, k);
 	call_free(k);
@@ -833,7 +831,7 @@ end_progress(struct loop *l)
 static void
 count_queue(struct loop *l, int64_t now)
 {
-	const struct json *tasks = l->stats && l->stats->doc ? json_gets(l->stats->doc->root, "tasks") : NULL;
+	const struct json *tasks = l->stats ? call_get(l->stats, "tasks") : NULL;
 	int64_t pending, running;
 
 	if (l->stats && l->stats->done) {

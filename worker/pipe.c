@@ -238,7 +238,7 @@ check_result(const struct json *v, const struct json *task, struct err *e)
 {
 	const struct json *status = json_gets(v, "status"), *summary = json_gets(v, "summary"), *id = json_gets(v, "task_id");
 
-	if (!status || status->type != JSON_STR || (strcmp(status->s, "success") && strcmp(status->s, "failed")))
+	if (!json_is(status, "success") && !json_is(status, "failed"))
 		return err_set(e, 1, "its \"status\" is neither \"success\" nor \"failed\"");
 	if (summary && summary->type != JSON_OBJ && summary->type != JSON_NULL)
 		return err_set(e, 1, "its \"summary\" is no object");

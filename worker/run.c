@@ -106,10 +106,9 @@ int_of(const struct json *task, const char *name, int64_t otherwise)
 static void
 say(const struct run *r, const char *what)
 {
-	const struct json *name = json_gets(r->task, "task_name");
-	bool named = name && name->type == JSON_STR;
+	const char *name = json_text(json_gets(r->task, "task_name")).p;
 
-	warn("task %s%s%s%s: %s", r->id, named ? " (" : "", named ? name->s : "", named ? ")" : "", what);
+	warn("task %s%s%s%s: %s", r->id, name ? " (" : "", name ? name : "", name ? ")" : "", what);
 }
 
 static void
@@ -920,9 +919,9 @@ launch(struct run *r, int64_t now)
 static const char *
 task_id(const struct json *task)
 {
-	const struct json *id = json_gets(task, "task_id");
+	struct str id = json_text(json_gets(task, "task_id"));
 
-	return id && id->type == JSON_STR && id->len < 40 && name_valid((struct str){id->s, id->len}) ? id->s : NULL;
+	return id.n < 40 && name_valid(id) ? id.p : NULL;
 }
 
 /* The directory of this run, or of its slot where only failed runs get their own. */

@@ -95,9 +95,9 @@ name_run(struct buf *b, const struct json *task, int64_t wall, struct err *e)
 	struct tm tm = {.tm_mday = 1};
 	char date[40];
 
-	if (!id || id->type != JSON_STR || !name_valid((struct str){id->s, id->len}))
+	if (!name_valid(json_text(id)))
 		return err_set(e, EINVAL, "run directory: the server gave a task without a proper task_id");
-	if (named && (name->type != JSON_STR || !name_valid((struct str){name->s, name->len})))
+	if (named && !name_valid(json_text(name)))
 		return err_set(e, EINVAL, "run directory: task %s: its name is no [a-zA-Z0-9_-]{1,100}; rename it", id->s);
 	tzset();   /* localtime_r need not */
 	localtime_r(&t, &tm);
