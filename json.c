@@ -344,6 +344,19 @@ json_set(struct json_doc *d, struct json *obj, struct str key, struct json *v)
 }
 
 void
+json_sets(struct json_doc *d, struct json *obj, const char *key, struct json *v)
+{
+	json_set(d, obj, str_of(key), v);
+}
+
+void
+json_settext(struct json_doc *d, struct json *obj, const char *key, const char *text)
+{
+	if (text)
+		json_sets(d, obj, key, json_mkstr(d, str_of(text)));
+}
+
+void
 json_remove(struct json *obj, struct str key)
 {
 	struct json *prev, *old = find(obj, key, &prev);

@@ -209,6 +209,8 @@ struct json *json_mkobj(struct json_doc *d);
 struct json *json_copy(struct json_doc *d, const struct json *v);  /* deep */
 void json_push(struct json *arr, struct json *v);                  /* v must be fresh: in no array or object yet */
 void json_set(struct json_doc *d, struct json *obj, struct str key, struct json *v);   /* in place of the old; v fresh */
+void json_sets(struct json_doc *d, struct json *obj, const char *key, struct json *v);
+void json_settext(struct json_doc *d, struct json *obj, const char *key, const char *text);   /* NULL: as it was */
 void json_remove(struct json *obj, struct str key);
 
 void json_print(struct buf *b, const struct json *v, int flags);

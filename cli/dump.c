@@ -33,7 +33,7 @@ copy(struct json_doc *d, struct json *to, const struct json *task, const char *k
 	const struct json *v = json_gets(task, key);
 
 	if (v && v->type != JSON_NULL)
-		json_set(d, to, str_of(key), json_copy(d, v));
+		json_sets(d, to, key, json_copy(d, v));
 }
 
 static void
@@ -53,7 +53,7 @@ put_head(const struct context *x, struct client *c)
 	int rc = ask_get(x, c, k);
 
 	d->root = json_mkobj(d);
-	json_set(d, d->root, str_of("labtasker_queue"), json_mkint(d, 1));
+	json_sets(d, d->root, "labtasker_queue", json_mkint(d, 1));
 	for (size_t i = 0; !rc && i < LEN(keys); i++)
 		copy(d, d->root, k->doc->root, keys[i]);
 	json_print(&b, d->root, 0);
@@ -192,7 +192,7 @@ load_head(struct load *l, struct str line, struct err *e)
 		k = call_new(API_QUEUE_UPDATE);
 		body = json_new();
 		body->root = json_mkobj(body);
-		json_set(body, body->root, str_of("metadata_update"), json_copy(body, metadata));
+		json_sets(body, body->root, "metadata_update", json_copy(body, metadata));
 		json_print(&k->body, body->root, 0);
 		if (client_run(l->client, k) < 0)
 			rc = err_set(e, EXIT_REFUSED, "%s:%ld: the queue's metadata: %s", l->file, l->line, k->err.msg);
@@ -339,17 +339,17 @@ make_update(struct json_doc *d, const struct item *t, bool first)
 	if (!*t->id || t->done || (first ? !(ended || tried || (summary && summary->len)) : !ended))
 		return NULL;
 	u = json_mkobj(d);
-	json_set(d, u, str_of("task_id"), json_mkstr(d, str_of(t->id)));
+	json_settext(d, u, "task_id", t->id);
 	if (ended)
-		json_set(d, u, str_of("status"), json_mkstr(d, str_of(first ? "running" : status)));
+		json_settext(d, u, "status", first ? "running" : status);
 	if (first && tried)
 		copy(d, u, t->d->root, "retries");
 	if (first && summary && summary->len) {
 		struct json *list = json_mkarr(d);
 
 		json_push(list, json_mkstr(d, str_of("summary")));
-		json_set(d, u, str_of("summary"), json_copy(d, summary));
-		json_set(d, u, str_of("replace_fields"), list);
+		json_sets(d, u, "summary", json_copy(d, summary));
+		json_sets(d, u, "replace_fields", list);
 	}
 	return u;
 }

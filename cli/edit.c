@@ -119,7 +119,7 @@ replace(struct json_doc *d, struct json *update, const char *field)
 
 	if (!list) {
 		list = json_mkarr(d);
-		json_set(d, update, str_of("replace_fields"), list);
+		json_sets(d, update, "replace_fields", list);
 	}
 	for (const struct json *v = list->head; v; v = v->next)
 		if (str_is((struct str){v->s, v->len}, field))
@@ -152,9 +152,9 @@ assign_part(struct json_doc *d, struct json *update, const struct field *f, cons
 		return err_set(e, EXIT_USAGE, "%s.%s: nothing stands before or after a dot", f->name, sub);
 	if (!obj) {
 		obj = json_mkobj(d);
-		json_set(d, update, str_of(f->name), obj);
+		json_sets(d, update, f->name, obj);
 	}
-	json_set(d, obj, str_of(sub), v ? v : json_mkstr(d, str_of(text)));
+	json_sets(d, obj, sub, v ? v : json_mkstr(d, str_of(text)));
 	return 0;
 }
 
@@ -185,7 +185,7 @@ edit_assign(struct json_doc *d, struct json *update, const char *word, struct er
 		want = wrong(f, v);
 		if (want)
 			err_set(e, EXIT_USAGE, "Invalid value for %s: '%s': it must be %s", f->name, word + n + 1, want);
-		json_set(d, update, str_of(f->name), v);
+		json_sets(d, update, f->name, v);
 		if (f->kind == DICT)
 			replace(d, update, f->name);
 	}
@@ -498,7 +498,7 @@ turn_to(struct reader *r, const struct json *task)
 		u = u->next;
 	if (!u) {
 		u = json_mkobj(r->d);
-		json_set(r->d, u, str_of("task_id"), json_copy(r->d, id));
+		json_sets(r->d, u, "task_id", json_copy(r->d, id));
 		json_push(r->all, u);
 	}
 	r->task = task;

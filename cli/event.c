@@ -61,7 +61,7 @@ put_yaml(struct buf *b, struct json_doc *d, const struct json *event, bool all)
 		const struct json *m = json_gets(i < OUTER ? d->root : event, key[i]);
 
 		if (m)
-			json_set(d, v, str_of(key[i]), json_copy(d, m));
+			json_sets(d, v, key[i], json_copy(d, m));
 	}
 	json_push(list, v);
 	out_yaml(b, list);

@@ -170,8 +170,8 @@ explain_filter(struct wanted *w, const char *id)
 	int rc;
 
 	d->root = json_mkobj(d);
-	json_set(d, d->root, str_of("task_id"), json_mkstr(d, str_of(id)));
-	json_set(d, d->root, str_of("extra_filter"), json_copy(d, w->filter));
+	json_settext(d, d->root, "task_id", id);
+	json_sets(d, d->root, "extra_filter", json_copy(d, w->filter));
 	rc = ask_run(w->x, w->client, k, d->root);
 	found = call_get(k, "content");
 	if (!rc && !(found && found->len))
@@ -209,10 +209,10 @@ explain_task(struct wanted *w, const char *id, bool json)
 			rc = explain_filter(w, id);
 	}
 	if (!rc && json) {
-		json_set(w->d, w->d->root, str_of("task_id"), json_mkstr(w->d, str_of(id)));
-		json_set(w->d, w->d->root, str_of("status"), json_mkstr(w->d, str_of(text(t, "status"))));
-		json_set(w->d, w->d->root, str_of("fetched"), json_mkbool(w->d, !w->reasons->len));
-		json_set(w->d, w->d->root, str_of("reasons"), w->reasons);
+		json_settext(w->d, w->d->root, "task_id", id);
+		json_settext(w->d, w->d->root, "status", text(t, "status"));
+		json_sets(w->d, w->d->root, "fetched", json_mkbool(w->d, !w->reasons->len));
+		json_sets(w->d, w->d->root, "reasons", w->reasons);
 		json_print(&b, w->d->root, 0);
 		buf_addc(&b, '\n');
 	} else if (!rc) {
@@ -373,15 +373,15 @@ put_shapes_json(struct wanted *w, const struct shapes *l)
 	for (size_t i = 0; i < l->n; i++) {
 		struct json *o = json_mkobj(w->d);
 
-		json_set(w->d, o, str_of("count"), json_mkint(w->d, s[i]->count));
-		json_set(w->d, o, str_of("names"), json_mkstr(w->d, str_of(s[i]->names)));
+		json_sets(w->d, o, "count", json_mkint(w->d, s[i]->count));
+		json_settext(w->d, o, "names", s[i]->names);
 		if (w->command) {
-			json_set(w->d, o, str_of("missing"), json_mkstr(w->d, str_of(s[i]->missing)));
-			json_set(w->d, o, str_of("extra"), json_mkstr(w->d, str_of(s[i]->extra)));
+			json_settext(w->d, o, "missing", s[i]->missing);
+			json_settext(w->d, o, "extra", s[i]->extra);
 		}
 		json_push(list, o);
 	}
-	json_set(w->d, w->d->root, str_of("shapes"), list);
+	json_sets(w->d, w->d->root, "shapes", list);
 	free(s);
 }
 
@@ -435,10 +435,10 @@ explain_all(struct wanted *w, bool json)
 	else if (!rc && !l.fitting)
 		reason(w, "the command uses just the names of no pending task");
 	if (!rc && json) {
-		json_set(w->d, w->d->root, str_of("pending"), json_mkint(w->d, all.total));
-		json_set(w->d, w->d->root, str_of("matching"), json_mkint(w->d, l.total));
-		json_set(w->d, w->d->root, str_of("fetchable"), json_mkint(w->d, l.fitting));
-		json_set(w->d, w->d->root, str_of("reasons"), w->reasons);
+		json_sets(w->d, w->d->root, "pending", json_mkint(w->d, all.total));
+		json_sets(w->d, w->d->root, "matching", json_mkint(w->d, l.total));
+		json_sets(w->d, w->d->root, "fetchable", json_mkint(w->d, l.fitting));
+		json_sets(w->d, w->d->root, "reasons", w->reasons);
 		put_shapes_json(w, &l);
 		json_print(&b, w->d->root, 0);
 		buf_addc(&b, '\n');

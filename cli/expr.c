@@ -220,7 +220,7 @@ suggest(struct expr *x, struct buf *b, const struct operand *field, const char *
 	struct json *doc = json_mkobj(x->d), *inner = json_mkobj(x->d);
 	struct buf text = {0};
 
-	json_set(x->d, inner, str_of(op), json_copy(x->d, value->v));
+	json_sets(x->d, inner, op, json_copy(x->d, value->v));
 	json_set(x->d, doc, (struct str){field->v->s, field->v->len}, inner);
 	json_print(&text, doc, JSON_SPACED);
 	if (text.len < 120)

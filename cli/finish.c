@@ -100,7 +100,7 @@ cmd_finish(struct context *x, struct args *a)
 	int rc = 0;
 
 	d->root = json_mkobj(d);
-	json_set(d, d->root, str_of("status"), json_mkstr(d, str_of(a->val[STATUS].text)));
+	json_settext(d, d->root, "status", a->val[STATUS].text);
 	/* the summary last: once it stands there, the job has finished */
 	if (!summary || put(dir, "status", d->root, &e) < 0 || put(dir, "summary", summary, &e) < 0)
 		rc = ask_fail(x, &e);

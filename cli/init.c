@@ -198,8 +198,8 @@ create_queue(struct context *x, struct client *c, const struct answers *an)
 	int rc;
 
 	d->root = json_mkobj(d);
-	json_set(d, d->root, str_of("queue_name"), json_mkstr(d, str_of(an->queue)));
-	json_set(d, d->root, str_of("password"), json_mkstr(d, str_of(an->password)));
+	json_settext(d, d->root, "queue_name", an->queue);
+	json_settext(d, d->root, "password", an->password);
 	rc = ask_run(x, c, k, d->root);
 	call_free(k);
 	json_free(d);
@@ -332,7 +332,7 @@ show(const struct context *x, struct buf *text, bool as_json)
 		rc = ask_fail(x, &e);
 	else if (as_json) {
 		if (queue && json_gets(queue, "password"))
-			json_set(d, queue, str_of("password"), json_mkstr(d, str_of(hidden)));
+			json_settext(d, queue, "password", hidden);
 		json_print(&b, d->root, 0);
 		buf_addc(&b, '\n');
 	} else {

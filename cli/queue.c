@@ -84,15 +84,15 @@ create(struct context *x, const struct args *a, const char *name, const char *pa
 	int rc;
 
 	d->root = json_mkobj(d);
-	json_set(d, d->root, str_of("queue_name"), json_mkstr(d, str_of(name)));
-	json_set(d, d->root, str_of("password"), json_mkstr(d, str_of(password)));
+	json_settext(d, d->root, "queue_name", name);
+	json_settext(d, d->root, "password", password);
 	if (text) {
 		metadata = literal_dict(d, "--metadata", text, &e);
 		if (!metadata) {
 			rc = ask_fail(x, &e);
 			goto out;
 		}
-		json_set(d, d->root, str_of("metadata"), metadata);
+		json_sets(d, d->root, "metadata", metadata);
 	}
 	c = ask_open(x, true, false, &rc);
 	if (!c)
@@ -319,12 +319,10 @@ update_body(struct json_doc *d, const struct args *a, const char *password, stru
 		return -1;
 	if (name && !name_valid(str_of(name)))
 		return err_set(e, EXIT_USAGE, "Invalid value for --new-queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
-	if (name)
-		json_set(d, d->root, str_of("new_queue_name"), json_mkstr(d, str_of(name)));
-	if (password)
-		json_set(d, d->root, str_of("new_password"), json_mkstr(d, str_of(password)));
+	json_settext(d, d->root, "new_queue_name", name);
+	json_settext(d, d->root, "new_password", password);
 	if (metadata)
-		json_set(d, d->root, str_of("metadata_update"), metadata);
+		json_sets(d, d->root, "metadata_update", metadata);
 	return d->root->len ? 0 : err_set(e, EXIT_USAGE, "nothing to change: give --new-queue-name, --new-password or --metadata");
 }
 

@@ -250,27 +250,14 @@ select_from(struct select *s, const struct select_text *t, const struct args *a,
 
 /* ---- fetching ---- */
 
-static void
-set(struct json_doc *d, const char *key, struct json *v)
-{
-	json_set(d, d->root, str_of(key), v);
-}
-
-static void
-set_text(struct json_doc *d, const char *key, const char *text)
-{
-	if (text)
-		set(d, key, json_mkstr(d, str_of(text)));
-}
-
 /* {"_id": {op: v}} */
 static struct json *
 id_test(struct json_doc *d, const char *op, struct json *v)
 {
 	struct json *test = json_mkobj(d), *obj = json_mkobj(d);
 
-	json_set(d, test, str_of(op), v);
-	json_set(d, obj, str_of("_id"), test);
+	json_sets(d, test, op, v);
+	json_sets(d, obj, "_id", test);
 	return obj;
 }
 
@@ -285,7 +272,7 @@ both(struct json_doc *d, struct json *one, const struct json *other)
 	obj = json_mkobj(d);
 	json_push(list, json_copy(d, other));
 	json_push(list, one);
-	json_set(d, obj, str_of("$and"), list);
+	json_sets(d, obj, "$and", list);
 	return obj;
 }
 
@@ -297,14 +284,14 @@ request(const struct select *s, struct json_doc *d, const struct json *filter, c
 	bool task = s->api == API_TASK_SEARCH;
 
 	d->root = json_mkobj(d);
-	set(d, "offset", json_mkint(d, offset));
-	set(d, "limit", json_mkint(d, limit));
-	set_text(d, id_key(s), s->text.id);
-	set_text(d, task ? "task_name" : "worker_name", s->text.name);
-	set_text(d, "status", s->text.status);
+	json_sets(d, d->root, "offset", json_mkint(d, offset));
+	json_sets(d, d->root, "limit", json_mkint(d, limit));
+	json_settext(d, d->root, id_key(s), s->text.id);
+	json_settext(d, d->root, task ? "task_name" : "worker_name", s->text.name);
+	json_settext(d, d->root, "status", s->text.status);
 	if (filter)
-		set(d, "extra_filter", json_copy(d, filter));
-	set(d, "sort", json_copy(d, sort));
+		json_sets(d, d->root, "extra_filter", json_copy(d, filter));
+	json_sets(d, d->root, "sort", json_copy(d, sort));
 	return d;
 }
 

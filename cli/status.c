@@ -73,7 +73,7 @@ copy(struct state *s, struct json *to, const struct json *task, const char *key)
 {
 	const struct json *v = json_gets(task, key);
 
-	json_set(s->d, to, str_of(key), v ? json_copy(s->d, v) : json_mknull(s->d));
+	json_sets(s->d, to, key, v ? json_copy(s->d, v) : json_mknull(s->d));
 }
 
 /* A running task, with its age where that can be told. */
@@ -90,9 +90,9 @@ keep_running(struct state *s, const struct json *task)
 	copy(s, r, task, "start_time");
 	copy(s, r, task, "retries");
 	if (!time_of(json_gets(task, "start_time"), &since, &zoned) && zoned)
-		json_set(s->d, r, str_of("age"), json_mkint(s->d, (sys_wall() - since) / 1000000));
+		json_sets(s->d, r, "age", json_mkint(s->d, (sys_wall() - since) / 1000000));
 	else
-		json_set(s->d, r, str_of("age"), json_mknull(s->d));
+		json_sets(s->d, r, "age", json_mknull(s->d));
 	json_push(s->running, r);
 }
 
@@ -245,8 +245,8 @@ put_counts(struct json_doc *d, const char *key, const char *const *words, size_t
 	struct json *obj = json_mkobj(d);
 
 	for (size_t i = 0; i < n; i++)
-		json_set(d, obj, str_of(words[i]), json_mkint(d, v[i]));
-	json_set(d, d->root, str_of(key), obj);
+		json_sets(d, obj, words[i], json_mkint(d, v[i]));
+	json_sets(d, d->root, key, obj);
 }
 
 static void
@@ -258,12 +258,12 @@ put_json(struct buf *b, struct state *s)
 
 	put_counts(d, "tasks", task_states, LEN(task_states), s->task);
 	put_counts(d, "workers", worker_states, LEN(worker_states), s->worker);
-	json_set(d, d->root, str_of("oldest_pending"), s->oldest ? json_mkstr(d, str_of(s->oldest)) : json_mknull(d));
-	json_set(d, d->root, str_of("rate"), s->rate >= 0 ? json_mkdouble(d, s->rate) : json_mknull(d));
-	json_set(d, d->root, str_of("remaining"), left >= 0 ? json_mkint(d, (int64_t)left) : json_mknull(d));
+	json_sets(d, d->root, "oldest_pending", s->oldest ? json_mkstr(d, str_of(s->oldest)) : json_mknull(d));
+	json_sets(d, d->root, "rate", s->rate >= 0 ? json_mkdouble(d, s->rate) : json_mknull(d));
+	json_sets(d, d->root, "remaining", left >= 0 ? json_mkint(d, (int64_t)left) : json_mknull(d));
 	date_iso(end, sys_wall() + (int64_t)left * 1000000);
-	json_set(d, d->root, str_of("end"), left >= 0 ? json_mkstr(d, str_of(end)) : json_mknull(d));
-	json_set(d, d->root, str_of("running"), s->running);
+	json_sets(d, d->root, "end", left >= 0 ? json_mkstr(d, str_of(end)) : json_mknull(d));
+	json_sets(d, d->root, "running", s->running);
 	json_print(b, d->root, 0);
 	buf_addc(b, '\n');
 }

@@ -6,20 +6,6 @@
 
 #include <string.h>
 
-static void
-set(struct json_doc *d, const char *key, struct json *v)
-{
-	json_set(d, d->root, str_of(key), v);
-}
-
-/* A member of the body for an option that was given. */
-static void
-set_text(struct json_doc *d, const char *key, const char *text)
-{
-	if (text)
-		set(d, key, json_mkstr(d, str_of(text)));
-}
-
 static int
 check_name(const char *name, struct err *e)
 {
@@ -76,22 +62,22 @@ submit_body(struct json_doc *d, const struct args *a, bool many, struct err *e)
 		return -1;
 	if (!many && !args->len && !(cmd && *cmd))
 		return err_set(e, EXIT_USAGE, "a task needs arguments or --cmd: labtasker task submit -- --prompt \"a horse\"");
-	set_text(d, "task_name", a->val[S_NAME].text);
-	set(d, "args", args);
+	json_settext(d, d->root, "task_name", a->val[S_NAME].text);
+	json_sets(d, d->root, "args", args);
 	if (m)
-		set(d, "metadata", m);
-	set_text(d, "cmd", cmd);
-	set(d, "heartbeat_timeout", json_mkdouble(d, a->val[S_HEARTBEAT].real));
+		json_sets(d, d->root, "metadata", m);
+	json_settext(d, d->root, "cmd", cmd);
+	json_sets(d, d->root, "heartbeat_timeout", json_mkdouble(d, a->val[S_HEARTBEAT].real));
 	if (a->val[S_TIMEOUT].given) {
 		double s = a->val[S_TIMEOUT].real;
 
 		if (!(s < 1e15))
 			return err_set(e, EXIT_USAGE, "Invalid value for --task-timeout: '%s': it is too long",
 			    a->val[S_TIMEOUT].text);
-		set(d, "task_timeout", json_mkint(d, (int64_t)s + (s > (double)(int64_t)s)));   /* whole seconds, upwards */
+		json_sets(d, d->root, "task_timeout", json_mkint(d, (int64_t)s + (s > (double)(int64_t)s)));   /* whole seconds, upwards */
 	}
-	set(d, "max_retries", json_mkint(d, a->val[S_RETRIES].num));
-	set(d, "priority", json_mkint(d, a->val[S_PRIORITY].num));
+	json_sets(d, d->root, "max_retries", json_mkint(d, a->val[S_RETRIES].num));
+	json_sets(d, d->root, "priority", json_mkint(d, a->val[S_PRIORITY].num));
 	return 0;
 }
 

@@ -167,7 +167,7 @@ repeat(struct json_doc *d, const struct json *update, const struct json *tasks)
 
 		if (!id)
 			continue;
-		json_set(d, u, str_of("task_id"), json_copy(d, id));
+		json_sets(d, u, "task_id", json_copy(d, id));
 		for (const struct json *v = update->head; v; v = v->next)
 			json_set(d, u, v->key, json_copy(d, v));
 		json_push(list, u);
@@ -373,7 +373,7 @@ set_state(struct context *x, struct args *a, bool requeue)
 	struct err e = {0};
 
 	d->root = json_mkobj(d);
-	json_set(d, d->root, str_of("status"), json_mkstr(d, str_of(requeue ? "pending" : "cancelled")));
+	json_settext(d, d->root, "status", requeue ? "pending" : "cancelled");
 	select_init(&ch.select, API_TASK_SEARCH);
 	ch.select.verbose = v[A_VERBOSE].num;
 	if (select_from(&ch.select, &t, a, true, &e) < 0) {

@@ -34,16 +34,16 @@ make_filter(const struct waiter *w, struct json_doc *d, size_t from, const char 
 
 	for (int i = 0; i < 2; i++)
 		json_push(list, json_mkstr(d, str_of(state[i])));
-	json_set(d, in, str_of("$in"), list);
-	json_set(d, filter, str_of("status"), in);
+	json_sets(d, in, "$in", list);
+	json_sets(d, filter, "status", in);
 	if (w->all)
 		return filter;
 	in = json_mkobj(d);
 	list = json_mkarr(d);
 	for (size_t i = from; i < w->ids.nid && i < from + SELECT_PAGE; i++)
 		json_push(list, json_mkstr(d, str_of(w->ids.ids[i])));
-	json_set(d, in, str_of("$in"), list);
-	json_set(d, filter, str_of("_id"), in);
+	json_sets(d, in, "$in", list);
+	json_sets(d, filter, "_id", in);
 	return filter;
 }
 
@@ -57,8 +57,8 @@ some(const struct waiter *w, size_t from, const char *const state[2])
 	int rc;
 
 	d->root = json_mkobj(d);
-	json_set(d, d->root, str_of("limit"), json_mkint(d, 1));
-	json_set(d, d->root, str_of("extra_filter"), json_copy(d, make_filter(w, d, from, state)));
+	json_sets(d, d->root, "limit", json_mkint(d, 1));
+	json_sets(d, d->root, "extra_filter", json_copy(d, make_filter(w, d, from, state)));
 	json_print(&k->body, d->root, 0);
 	k->deadline = w->until;
 	if (!client_run(w->client, k)) {

@@ -34,11 +34,10 @@ create_body(struct json_doc *d, const struct args *a, struct err *e)
 		return -1;
 	if (name && !name_valid(str_of(name)))
 		return err_set(e, EXIT_USAGE, "Invalid value for --worker-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
-	if (name)
-		json_set(d, d->root, str_of("worker_name"), json_mkstr(d, str_of(name)));
+	json_settext(d, d->root, "worker_name", name);
 	if (metadata)
-		json_set(d, d->root, str_of("metadata"), metadata);
-	json_set(d, d->root, str_of("max_retries"), json_mkint(d, a->val[RETRIES].num));
+		json_sets(d, d->root, "metadata", metadata);
+	json_sets(d, d->root, "max_retries", json_mkint(d, a->val[RETRIES].num));
 	return 0;
 }
 
@@ -107,7 +106,7 @@ cmd_worker_report(struct context *x, struct args *a)
 		rc = ask_fail(x, &e);
 		goto out;
 	}
-	json_set(d, d->root, str_of("status"), json_mkstr(d, str_of(a->word[1])));
+	json_settext(d, d->root, "status", a->word[1]);
 	json_print(&k->body, d->root, 0);
 	c = ask_open(x, false, true, &rc);
 	if (!c)

@@ -363,9 +363,9 @@ fetch_filter(struct ask *a)
 		all = all ? all : json_mkarr(a->doc);
 		name = xprintf("args.%s", v->s);
 		exists = json_mkobj(a->doc);
-		json_set(a->doc, exists, str_of("$exists"), json_mkbool(a->doc, true));
+		json_sets(a->doc, exists, "$exists", json_mkbool(a->doc, true));
 		o = json_mkobj(a->doc);
-		json_set(a->doc, o, str_of(name), exists);
+		json_sets(a->doc, o, name, exists);
 		json_push(all, o);
 		free(name);
 	}
@@ -374,7 +374,7 @@ fetch_filter(struct ask *a)
 	if (given)
 		json_push(all, json_copy(a->doc, given));
 	o = json_mkobj(a->doc);
-	json_set(a->doc, o, str_of("$and"), all);
+	json_sets(a->doc, o, "$and", all);
 	return o;
 }
 
@@ -523,7 +523,7 @@ plain(struct json_doc *d, const struct value *v)
 			c = json_mkdouble(d, v[i].real);
 		else
 			c = json_copy(d, j);
-		json_set(d, o, str_of(update_fields[i].name), c);
+		json_sets(d, o, update_fields[i].name, c);
 	}
 	return o;
 }

@@ -169,7 +169,7 @@ static void
 add_text(struct json_doc *d, struct json *o, const char *key, const char *text)
 {
 	if (text && *text)
-		json_set(d, o, str_of(key), json_mkstr(d, str_of(text)));
+		json_settext(d, o, key, text);
 }
 
 /* Who we are, for whoever looks at the workers. */
@@ -179,7 +179,7 @@ about_us(struct json_doc *d)
 	struct json *m = json_mkobj(d);
 
 	add_text(d, m, "host", sys_host());
-	json_set(d, m, str_of("pid"), json_mkint(d, getpid()));
+	json_sets(d, m, "pid", json_mkint(d, getpid()));
 	add_text(d, m, "slurm_job", getenv("SLURM_JOB_ID"));
 	return m;
 }
@@ -199,9 +199,9 @@ find_worker(struct loop *l)
 		snprintf(l->worker, sizeof l->worker, "%s", named);
 		goto out;
 	}
-	json_set(d, body, str_of("worker_name"), l->o->worker_name ? json_mkstr(d, str_of(l->o->worker_name)) : json_mknull(d));
-	json_set(d, body, str_of("metadata"), about_us(d));
-	json_set(d, body, str_of("max_retries"), json_mkint(d, l->o->worker_retries));
+	json_sets(d, body, "worker_name", l->o->worker_name ? json_mkstr(d, str_of(l->o->worker_name)) : json_mknull(d));
+	json_sets(d, body, "metadata", about_us(d));
+	json_sets(d, body, "max_retries", json_mkint(d, l->o->worker_retries));
 	json_print(&k->body, body, 0);
 	rc = client_run(l->client, k) < 0 ? EXIT_REFUSED : 0;
 	id = call_get(k, "worker_id");
@@ -290,16 +290,16 @@ make_filter(const struct loop *l, struct json_doc *d)
 	for (size_t i = 0; i < l->rests; i++)
 		json_push(list, json_mkstr(d, str_of(l->resting[i].id)));
 	not = json_mkobj(d);
-	json_set(d, not, str_of("$nin"), list);
+	json_sets(d, not, "$nin", list);
 	pair = json_mkobj(d);
-	json_set(d, pair, str_of("_id"), not);
+	json_sets(d, pair, "_id", not);
 	if (!user)
 		return pair;
 	list = json_mkarr(d);
 	json_push(list, user);
 	json_push(list, pair);
 	both = json_mkobj(d);
-	json_set(d, both, str_of("$and"), list);
+	json_sets(d, both, "$and", list);
 	return both;
 }
 
@@ -322,14 +322,14 @@ make_fetch(const struct loop *l)
 	struct json_doc *d = json_new();
 	struct json *body = json_mkobj(d), *filter = make_filter(l, d);
 
-	json_set(d, body, str_of("worker_id"), json_mkstr(d, str_of(l->worker)));
+	json_settext(d, body, "worker_id", l->worker);
 	add_text(d, body, "eta_max", l->o->eta_max);
-	json_set(d, body, str_of("heartbeat_timeout"), json_mkdouble(d, l->env.heartbeat_timeout));
-	json_set(d, body, str_of("start_heartbeat"), json_mkbool(d, true));
-	json_set(d, body, str_of("required_fields"), loop_required(l->o, d));
+	json_sets(d, body, "heartbeat_timeout", json_mkdouble(d, l->env.heartbeat_timeout));
+	json_sets(d, body, "start_heartbeat", json_mkbool(d, true));
+	json_sets(d, body, "required_fields", loop_required(l->o, d));
 	if (filter)
-		json_set(d, body, str_of("extra_filter"), filter);
-	json_set(d, body, str_of("cmd"), recipe_cmd(l->env.recipe, d));
+		json_sets(d, body, "extra_filter", filter);
+	json_sets(d, body, "cmd", recipe_cmd(l->env.recipe, d));
 	json_print(&k->body, body, 0);
 	json_free(d);
 	k->deadline = sys_mono() + UNREACHABLE * SECOND;
@@ -567,9 +567,9 @@ make_search(const struct loop *l)
 	struct json_doc *d = json_new();
 	struct json *body = json_mkobj(d), *filter = json_mkobj(d);
 
-	json_set(d, filter, str_of("worker_id"), json_mkstr(d, str_of(l->worker)));
-	json_set(d, body, str_of("status"), json_mkstr(d, str_of("running")));
-	json_set(d, body, str_of("extra_filter"), filter);
+	json_settext(d, filter, "worker_id", l->worker);
+	json_settext(d, body, "status", "running");
+	json_sets(d, body, "extra_filter", filter);
 	json_print(&k->body, body, 0);
 	json_free(d);
 	k->deadline = sys_mono() + UNREACHABLE * SECOND;
@@ -590,8 +590,8 @@ hand_back(struct loop *l, const struct json *content)
 
 		if (!json_text(id).p || running_here(l, id->s))
 			continue;
-		json_set(d, u, str_of("task_id"), json_copy(d, id));
-		json_set(d, u, str_of("status"), json_mkstr(d, str_of("pending")));
+		json_sets(d, u, "task_id", json_copy(d, id));
+		json_settext(d, u, "status", "pending");
 		json_push(list, u);
 	}
 	json_print(&k->body, list, 0);

@@ -124,7 +124,7 @@ pipe_send(struct pipe *p, const struct json *task, const char *log_dir)
 	struct json_doc *d = json_new();
 	struct json *v = json_copy(d, task);
 
-	json_set(d, v, str_of("log_dir"), json_mkstr(d, str_of(log_dir)));
+	json_settext(d, v, "log_dir", log_dir);
 	buf_clear(&p->out);
 	json_print(&p->out, v, JSON_ASCII);
 	buf_addc(&p->out, '\n');

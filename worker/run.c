@@ -145,8 +145,8 @@ dropped(struct run *r, const char *why)
 	char *text = r->dir.path && r->want != PENDING ? xprintf("the report was not taken: %s; it stays in %s", why, r->dir.path) :
 	    xprintf("the server did not take it back: %s", why);
 
-	json_set(d, v, str_of("status"), json_mkstr(d, str_of(words[r->want])));
-	json_set(d, v, str_of("reported"), json_mkbool(d, false));
+	json_settext(d, v, "status", words[r->want]);
+	json_sets(d, v, "reported", json_mkbool(d, false));
 	if (r->dir.path)
 		rundir_put(&r->dir, "status", v, NULL);
 	json_free(d);
@@ -191,9 +191,9 @@ make_report(struct run *r)
 	struct json_doc *d = json_new();
 	struct json *v = json_mkobj(d);
 
-	json_set(d, v, str_of("status"), json_mkstr(d, str_of(words[r->want])));
-	json_set(d, v, str_of("worker_id"), json_mkstr(d, str_of(r->env->worker)));
-	json_set(d, v, str_of("summary"), r->summary && !r->bare ? json_copy(d, r->summary) : json_mkobj(d));
+	json_settext(d, v, "status", words[r->want]);
+	json_settext(d, v, "worker_id", r->env->worker);
+	json_sets(d, v, "summary", r->summary && !r->bare ? json_copy(d, r->summary) : json_mkobj(d));
 	json_print(&k->body, v, 0);
 	json_free(d);
 	return k;
@@ -208,12 +208,12 @@ make_update(const struct run *r, const char *status, int64_t retries, const stru
 	struct json *list = json_mkarr(d), *v = json_mkobj(d);
 
 	json_push(list, v);
-	json_set(d, v, str_of("task_id"), json_mkstr(d, str_of(r->id)));
-	json_set(d, v, str_of("status"), json_mkstr(d, str_of(status)));
+	json_settext(d, v, "task_id", r->id);
+	json_settext(d, v, "status", status);
 	if (retries >= 0)
-		json_set(d, v, str_of("retries"), json_mkint(d, retries));
+		json_sets(d, v, "retries", json_mkint(d, retries));
 	if (summary)
-		json_set(d, v, str_of("summary"), json_copy(d, summary));
+		json_sets(d, v, "summary", json_copy(d, summary));
 	json_print(&k->body, list, 0);
 	snprintf(k->query, sizeof k->query, "reset_pending=false");
 	json_free(d);
@@ -555,12 +555,12 @@ failure(struct run *r, const char *type, const char *message)
 		skip++;   /* of a character that was cut */
 	add_text(&b, p + skip, n - skip);
 	free(p);
-	json_set(d, x, str_of("type"), json_mkstr(d, str_of(type)));
-	json_set(d, x, str_of("message"), json_mkstr(d, (struct str){text.p, text.len}));
-	json_set(d, x, str_of("traceback"), json_mkstr(d, (struct str){b.p ? b.p : "", b.len}));
+	json_settext(d, x, "type", type);
+	json_sets(d, x, "message", json_mkstr(d, (struct str){text.p, text.len}));
+	json_sets(d, x, "traceback", json_mkstr(d, (struct str){b.p ? b.p : "", b.len}));
 	buf_free(&b);
 	buf_free(&text);
-	json_set(d, r->summary, str_of("labtasker_exception"), x);
+	json_sets(d, r->summary, "labtasker_exception", x);
 	r->want = FAILED;
 }
 
@@ -672,13 +672,13 @@ measure(struct run *r, const struct job_usage *u, int64_t now)
 	struct json_doc *d = r->made;
 	struct json *v = json_mkobj(d);
 
-	json_set(d, v, str_of("wall_time"), json_mkdouble(d, (double)(now - r->began) / 1e6));
+	json_sets(d, v, "wall_time", json_mkdouble(d, (double)(now - r->began) / 1e6));
 	if (u->known) {
-		json_set(d, v, str_of("user_time"), json_mkdouble(d, u->user));
-		json_set(d, v, str_of("system_time"), json_mkdouble(d, u->system));
-		json_set(d, v, str_of("max_rss_kib"), json_mkint(d, u->memory));
+		json_sets(d, v, "user_time", json_mkdouble(d, u->user));
+		json_sets(d, v, "system_time", json_mkdouble(d, u->system));
+		json_sets(d, v, "max_rss_kib", json_mkint(d, u->memory));
 	}
-	json_set(d, r->summary, str_of("labtasker_rusage"), v);
+	json_sets(d, r->summary, "labtasker_rusage", v);
 }
 
 static enum want
@@ -735,7 +735,7 @@ keep_result(struct run *r)
 	struct json *v = json_mkobj(d);
 	struct err e = {0};
 
-	json_set(d, v, str_of("status"), json_mkstr(d, str_of(words[r->want])));
+	json_settext(d, v, "status", words[r->want]);
 	if (rundir_put(&r->dir, "status", v, &e) < 0 || rundir_put(&r->dir, "summary", r->summary, &e) < 0)
 		say(r, e.msg);
 	json_free(d);
