@@ -207,8 +207,8 @@ remember_store(struct client *c, const struct str *id)
 	if (!id || id->n >= sizeof c->store || str_is(*id, c->store))
 		return;
 	if (c->store[0] && !c->opts.quiet)
-		warn("%s: another store is served there now (%.*s, before %s): the tasks of before are not in it", client_url(c), (int)id->n,
-		    id->p, c->store);
+		warn("%s: another store is served there now (%.*s, before %s): the tasks of before are not in it", client_url(c),
+		    (int)id->n, id->p, c->store);
 	memcpy(c->store, id->p, id->n);
 	c->store[id->n] = 0;
 }
@@ -481,7 +481,8 @@ settle_in(struct client *c, const struct place *p, struct err *e)
 			return -1;
 		}
 		if (p->pin && !strcmp(url.scheme, "http"))
-			return err_set(e, EXIT_USAGE, "%s: a pin is named, and nobody proves anything over http://: use https://, or no pin", p->url);
+			return err_set(e, EXIT_USAGE, "%s: a pin is named, and nobody proves anything over http://: use https://, "
+			    "or no pin", p->url);
 		addrs = net_resolve(&url, &proof, &proxied, e);
 		if (!addrs) {
 			e->code = e->code == EXIT_USAGE ? EXIT_USAGE : EXIT_REFUSED;

@@ -473,8 +473,9 @@ static int
 add_usual(struct store *s, struct err *e)
 {
 	static const char *const usual[] = {
-		"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-		"/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", "/usr/local/share/certs/ca-root-nss.crt", "/etc/certs/ca-certificates.crt",
+		"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",
+		"/usr/local/share/certs/ca-root-nss.crt", "/etc/certs/ca-certificates.crt",
 		"/etc/openssl/certs/ca-certificates.crt", "/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/openssl/certs",
 	};
 	const char *file = getenv("SSL_CERT_FILE"), *dirs = getenv("SSL_CERT_DIR");
@@ -635,7 +636,8 @@ explain(struct tls_trust *t, const struct cert *c, unsigned code)
 		date_iso(when, (early ? c->from : c->until) * 1000000);
 		when[10] = 0;
 		if (early || late)
-			err_set(&t->why, 1, "its certificate %s %s: %s (the clock here says %s)", early ? "holds only from" : "expired on", when,
+			err_set(&t->why, 1, "its certificate %s %s: %s (the clock here says %s)",
+			    early ? "holds only from" : "expired on", when,
 			    early ? "look at the clocks" : "it must be renewed there", clock);
 		else
 			err_set(&t->why, 1, "a certificate between it and its issuer does not hold now: it must be renewed there (the clock "
@@ -649,8 +651,8 @@ explain(struct tls_trust *t, const struct cert *c, unsigned code)
 	} else if (code == BR_ERR_X509_WEAK_PUBLIC_KEY) {
 		err_set(&t->why, 1, "an RSA key is shorter than %d bits: a longer one must be made there, or --pin %s", RSA_MIN, pin.p);
 	} else {
-		err_set(&t->why, 1, "its certificate cannot be verified (BearSSL's error %u): another must be made there, or --pin %s", code,
-		    pin.p);
+		err_set(&t->why, 1, "its certificate cannot be verified (BearSSL's error %u): another must be made there, "
+		    "or --pin %s", code, pin.p);
 	}
 	buf_free(&names);
 	buf_free(&pin);
@@ -1117,8 +1119,8 @@ failed(struct tls *t, struct err *e)
 	}
 	if (!code)
 		return err_set(e, 1, "the connection was closed within the TLS handshake");
-	return err_set(e, TLS_VAIN, "the TLS handshake failed (BearSSL's error %d): TLS 1.2 with ECDHE and AES-GCM or ChaCha20 is spoken "
-	    "here", code);
+	return err_set(e, TLS_VAIN, "the TLS handshake failed (BearSSL's error %d): TLS 1.2 with ECDHE and AES-GCM or ChaCha20 is "
+	    "spoken here", code);
 }
 
 static int
@@ -1138,8 +1140,9 @@ ready(struct tls *t, int fd, struct err *e)
 		if (rc < 0)
 			return err_set(e, 1, "within the TLS handshake: %s", strerror(errno));
 		if (t->plain)
-			return err_set(e, t->trust ? TLS_VAIN : TLS_PLAIN, t->trust ? "no TLS is spoken there: use http://, or start that server "
-			    "with --cert and --key" : "this port speaks TLS: use https://");
+			return err_set(e, t->trust ? TLS_VAIN : TLS_PLAIN, t->trust ?
+			    "no TLS is spoken there: use http://, or start that server with --cert and --key" :
+			    "this port speaks TLS: use https://");
 		if (!rc && !(state & BR_SSL_SENDREC))
 			return err_set(e, 1, "the connection was closed within the TLS handshake");
 	}

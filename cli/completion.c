@@ -15,7 +15,8 @@ static const char bash[] =
 	"\tcase \" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" in *' -- '*) return ;; esac\n"
 	"\t[ \"$COMP_CWORD\" -gt 1 ] && a=${COMP_WORDS[1]}\n"
 	"\t[ \"$COMP_CWORD\" -gt 2 ] && b=${COMP_WORDS[2]}\n"
-	"\tCOMPREPLY=($(compgen -W \"$(_labtasker_words \"$a\" \"$b\" \"${COMP_WORDS[COMP_CWORD-1]}\")\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n"
+	"\tCOMPREPLY=($(compgen -W \"$(_labtasker_words \"$a\" \"$b\" \"${COMP_WORDS[COMP_CWORD-1]}\")\""
+	" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n"
 	"}\n"
 	"complete -o default -F _labtasker labtasker lt\n";
 static const char zsh[] =

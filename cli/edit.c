@@ -57,8 +57,8 @@ unknown(struct str name, struct err *e)
 			best = fields[i].name;
 		}
 	}
-	err_set(e, EXIT_USAGE, "%.*s is no field of a task%s%s%s", (int)(name.n < 60 ? name.n : 60), name.p, best ? ": did you mean " : "",
-	    best ? best : "", best ? "?" : "");
+	err_set(e, EXIT_USAGE, "%.*s is no field of a task%s%s%s", (int)(name.n < 60 ? name.n : 60), name.p,
+	    best ? ": did you mean " : "", best ? best : "", best ? "?" : "");
 }
 
 static bool

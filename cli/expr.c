@@ -160,7 +160,8 @@ static const struct {
 	{"~", "~ is not understood: + - * / and % are"},
 	{"@", "@ is not understood: + - * / and % are"},
 	{"+", "a plus before a value is not understood: leave it out"},
-	{"!", "! is not understood, nor is not: a task without the field would match too; write the MongoDB form with $ne, $nin or $nor"},
+	{"!", "! is not understood, nor is not: a task without the field would match too; "
+	    "write the MongoDB form with $ne, $nin or $nor"},
 	{":=", ":= is not understood: write == to compare"},
 	{";", "; is not understood: write and between conditions"},
 	{",", "a comma is not understood here: write and between conditions, and [..] around a list"},

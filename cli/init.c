@@ -366,7 +366,8 @@ set_value(struct buf *text, const char *section, const char *key, const char *va
 
 		*e = (struct err){0};
 		buf_add(&copy, text->p, text->len);
-		rc = put_value(&copy, section, key, value, quoted, e) < 0 || conf_check(file, (struct str){copy.p, copy.len}, e) < 0 ? -1 : 0;
+		rc = put_value(&copy, section, key, value, quoted, e) < 0 ||
+		    conf_check(file, (struct str){copy.p, copy.len}, e) < 0 ? -1 : 0;
 		if (!rc) {
 			buf_clear(text);
 			buf_add(text, copy.p, copy.len);

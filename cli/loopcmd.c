@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 enum {
-	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, WORKER_NAME, WORKER_RETRIES, ETA, TIMEOUT, REQUIRE, EXTRA, PIPE, SLOTS, SLOT_ENV, PLAIN, PTY,
-	STDIN, CHDIR, LOG, LOG_MAX, LOG_DIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT, WAIT, ONCE, MAX_TASKS,
-	MAX_FAILURES, JITTER, KEEP, DRY, VERBOSE, END,
-	SCRIPT_MAX = 16 << 20
+	COMMAND, SCRIPT, EXECUTABLE, FILTER, WORKER, WORKER_NAME, WORKER_RETRIES, ETA, TIMEOUT, REQUIRE, EXTRA, PIPE, SLOTS,
+	SLOT_ENV, PLAIN, PTY, STDIN, CHDIR, LOG, LOG_MAX, LOG_DIR, LIMIT, FAILURE, REQUEUE, FAIL, WARN, GRACE, UNTIL, MIN_LEFT,
+	WAIT, ONCE, MAX_TASKS, MAX_FAILURES, JITTER, KEEP, DRY, VERBOSE, END
 };
-static const double forever = 1e15;
+enum { FILTERED, RAW, FAIL_ONLY };   /* the words of --log */
+enum { SCRIPT_MAX = 16 << 20, SLOTS_MAX = 1024 };
 
 const struct opt loop_opts[] = {
 	[COMMAND] = {"-c --command --cmd", OPT_TEXT, "TEXT", "run TEXT with a shell instead of words after --", NULL},
@@ -47,14 +47,16 @@ const struct opt loop_opts[] = {
 	[LOG_MAX] = {"--log-max", OPT_TEXT, "SIZE", "the largest run.log: 64k, 10M, 1G", NULL},
 	[LOG_DIR] = {"--log-dir", OPT_TEXT, "DIR", "make the directories of runs in DIR (default .labtasker/logs/run)", NULL},
 	[LIMIT] = {"--time-limit", OPT_DURATION, "DURATION", "end a job that runs longer; its task has failed", NULL},
-	[FAILURE] = {"--on-failure", OPT_CHOICE, "ask|report|ignore", "what to do when a job fails; without a terminal ask is report", "ask"},
+	[FAILURE] = {"--on-failure", OPT_CHOICE, "ask|report|ignore",
+	    "what to do when a job fails; without a terminal ask is report", "ask"},
 	[REQUEUE] = {"--requeue-exit", OPT_TEXT, "N,...", "exit statuses that hand the task back and charge nobody", NULL},
 	[FAIL] = {"--fail-exit", OPT_TEXT, "N,...", "exit statuses that fail the task for good", NULL},
 	[WARN] = {"--warn-signal", OPT_TEXT, "SIGNAL", "tell a job with SIGNAL (USR1) that it must end, before TERM", NULL},
 	[GRACE] = {"--grace", OPT_DURATION, "SECONDS", "between asking a job to end and killing it", "20"},
 	[UNTIL] = {"--until", OPT_TEXT, "TIME", "end before TIME (ISO 8601) or +DURATION; default: the end of the Slurm job", NULL},
 	[MIN_LEFT] = {"--min-left", OPT_DURATION, "DURATION", "fetch nothing when less time is left (default: the grace)", NULL},
-	[WAIT] = {"--wait", OPT_OPTIONAL, "[=IDLE]", "wait for tasks when there are none; with =IDLE end after so long without one", NULL},
+	[WAIT] = {"--wait", OPT_OPTIONAL, "[=IDLE]", "wait for tasks when there are none; with =IDLE end after so long without one",
+	    NULL},
 	[ONCE] = {"--once", OPT_FLAG, NULL, "run one task", NULL},
 	[MAX_TASKS] = {"--max-tasks", OPT_INT, "N", "run at most N tasks", NULL},
 	[MAX_FAILURES] = {"--max-failures", OPT_INT, "N", "end after N failures in a row", NULL},
@@ -162,7 +164,8 @@ read_statuses(const char *option, const char *text, bool *mark, struct err *e)
 		int64_t n;
 
 		if (parse_int(one, &n) < 0 || n < 1 || n > 255)
-			return err_set(e, EXIT_USAGE, "Invalid value for %s: '%s': it must be exit statuses from 1 to 255: 75,143", option, text);
+			return err_set(e, EXIT_USAGE, "Invalid value for %s: '%s': it must be exit statuses from 1 to 255: 75,143",
+			    option, text);
 		mark[n] = true;
 	}
 	return 0;
@@ -206,7 +209,8 @@ read_signal(const char *text, int *sig, struct err *e)
 			*sig = names[i].sig;
 	if (!*sig && !parse_int(str_of(text), &n) && n > 0 && n < 65 && n != SIGKILL && n != SIGSTOP)
 		*sig = (int)n;
-	return *sig ? 0 : err_set(e, EXIT_USAGE, "Invalid value for --warn-signal: '%s': it must be a signal's name (USR1) or number", text);
+	return *sig ? 0 : err_set(e, EXIT_USAGE,
+	    "Invalid value for --warn-signal: '%s': it must be a signal's name (USR1) or number", text);
 }
 
 /* "64k" */
@@ -243,7 +247,8 @@ read_until(const char *text, int64_t *wall, struct err *e)
 	if (*text == '+' && !parse_duration(str_of(text + 1), &seconds) && seconds > 0)
 		*wall = sys_wall() + (int64_t)(seconds * 1e6);
 	else if (date_parse(str_of(text), wall, &zoned) < 0)
-		return err_set(e, EXIT_USAGE, "Invalid value for --until: '%s': it must be +DURATION (+1h30m) or a time (2026-01-31T18:00Z)", text);
+		return err_set(e, EXIT_USAGE, "Invalid value for --until: '%s': it must be +DURATION (+1h30m) or a time "
+		    "(2026-01-31T18:00Z)", text);
 	else if (!zoned)
 		*wall = sys_from_local(*wall);
 	return 0;
@@ -274,18 +279,20 @@ read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct e
 	if (a->val[WORKER].text && uuid_parse(str_of(a->val[WORKER].text), id) < 0)
 		return err_set(e, EXIT_USAGE, "Invalid value for --worker-id: '%s': it must be a worker's id", a->val[WORKER].text);
 	if (a->val[WORKER_NAME].text && !name_valid(str_of(a->val[WORKER_NAME].text)))
-		return err_set(e, EXIT_USAGE, "Invalid value for --worker-name: '%s': it must be [a-zA-Z0-9_-]{1,100}", a->val[WORKER_NAME].text);
+		return err_set(e, EXIT_USAGE, "Invalid value for --worker-name: '%s': it must be [a-zA-Z0-9_-]{1,100}",
+		    a->val[WORKER_NAME].text);
 	if (a->val[TIMEOUT].given && !(a->val[TIMEOUT].real > 0))
 		return err_set(e, EXIT_USAGE, "Invalid value for --heartbeat-timeout: it must be above 0");
-	if (a->val[SLOTS].num < 1 || a->val[SLOTS].num > 1024)
-		return err_set(e, EXIT_USAGE, "Invalid value for --jobs: it must be 1 to 1024");
+	if (a->val[SLOTS].num < 1 || a->val[SLOTS].num > SLOTS_MAX)
+		return err_set(e, EXIT_USAGE, "Invalid value for --jobs: it must be 1 to %d", SLOTS_MAX);
 	if (a->val[PIPE].num && (a->val[STDIN].num || a->val[PTY].num))
 		return err_set(e, EXIT_USAGE, "--pipe: its job has pipes for tasks and results: not with --stdin or --use-pty");
 	if (a->val[SLOTS].num > 1 && a->val[STDIN].num)
 		return err_set(e, EXIT_USAGE, "--stdin is for one job at a time: not with -j");
 	for (int i = 0; i < a->val[SLOT_ENV].nlist; i++)
 		if (!strchr(a->val[SLOT_ENV].list[i], '=') || *a->val[SLOT_ENV].list[i] == '=')
-			return err_set(e, EXIT_USAGE, "Invalid value for --slot-env: '%s': it must be NAME=V0,V1,...", a->val[SLOT_ENV].list[i]);
+			return err_set(e, EXIT_USAGE, "Invalid value for --slot-env: '%s': it must be NAME=V0,V1,...",
+			    a->val[SLOT_ENV].list[i]);
 	read_require(&a->val[REQUIRE], l);
 	return check_dir(a->val[CHDIR].text, e) < 0 || read_statuses("--requeue-exit", a->val[REQUEUE].text, l->requeue, e) < 0 ||
 	    read_statuses("--fail-exit", a->val[FAIL].text, l->fail, e) < 0 || read_signal(a->val[WARN].text, &o->env.warn_signal, e) < 0 ||
@@ -298,13 +305,14 @@ cmd_loop(struct context *x, struct args *a)
 	const struct optval *v = a->val;
 	struct lists l = {.requires = 0};
 	struct loop_opts o = {
-		.worker_id = v[WORKER].text, .worker_name = v[WORKER_NAME].text, .worker_retries = v[WORKER_RETRIES].num, .eta_max = v[ETA].text,
-		.allow_extra = v[EXTRA].num, .heartbeat_timeout = v[TIMEOUT].real, .pty = v[PTY].given ? (int)v[PTY].num : -1,
-		.pipe = v[PIPE].num, .stdin_job = v[STDIN].num, .plain = v[PLAIN].num, .start_jitter = v[JITTER].real,
-		.wait = !v[WAIT].given ? 0 : v[WAIT].real < 0 ? forever : v[WAIT].real, .max_tasks = v[ONCE].num ? 1 : v[MAX_TASKS].num,
-		.max_failures = v[MAX_FAILURES].num, .min_left = v[MIN_LEFT].given ? v[MIN_LEFT].real : v[GRACE].real, .slots = (int)v[SLOTS].num,
-		.fail_only = v[LOG].num == 2,
-		.env = {.conf = x->conf, .logs = {.dir = v[LOG_DIR].text, .raw = v[LOG].num == 1}, .chdir = v[CHDIR].text,
+		.worker_id = v[WORKER].text, .worker_name = v[WORKER_NAME].text, .worker_retries = v[WORKER_RETRIES].num,
+		.eta_max = v[ETA].text, .allow_extra = v[EXTRA].num, .heartbeat_timeout = v[TIMEOUT].real,
+		.pty = v[PTY].given ? (int)v[PTY].num : -1, .pipe = v[PIPE].num, .stdin_job = v[STDIN].num, .plain = v[PLAIN].num,
+		.fail_only = v[LOG].num == FAIL_ONLY, .start_jitter = v[JITTER].real,
+		.wait = !v[WAIT].given ? 0 : v[WAIT].real < 0 ? LOOP_FOREVER : v[WAIT].real,
+		.max_tasks = v[ONCE].num ? 1 : v[MAX_TASKS].num, .max_failures = v[MAX_FAILURES].num,
+		.min_left = v[MIN_LEFT].given ? v[MIN_LEFT].real : v[GRACE].real, .slots = (int)v[SLOTS].num,
+		.env = {.conf = x->conf, .logs = {.dir = v[LOG_DIR].text, .raw = v[LOG].num == RAW}, .chdir = v[CHDIR].text,
 		    .slot_env = v[SLOT_ENV].list, .slot_envs = v[SLOT_ENV].nlist,
 		    .grace = (int64_t)(v[GRACE].real * 1e6), .time_limit = (int64_t)(v[LIMIT].real * 1e6),
 		    .on_failure = (enum fail_rule)v[FAILURE].num, .requeue_exit = l.requeue, .fail_exit = l.fail, .keep_lost = v[KEEP].num,

@@ -234,7 +234,8 @@ list(struct context *x, struct args *a, enum api api)
 	c = ask_open(x, false, true, &rc);
 	if (!c)
 		goto out;
-	rc = select_rows(x, c, &l.select, &put, &r) < 0 ? EXIT_REFUSED : print(&l, &r, a->val[PAGER].num && isatty(1), a->val[ANSI].num);
+	rc = select_rows(x, c, &l.select, &put, &r) < 0 ? EXIT_REFUSED :
+	    print(&l, &r, a->val[PAGER].num && isatty(1), a->val[ANSI].num);
 	client_close(c);
 out:
 	rows_free(&r);

@@ -195,7 +195,8 @@ enum { U_NAME, U_PASSWORD, U_PASSWORD_FILE, U_METADATA, U_QUIET, U_JSON, U_END }
 const struct opt queue_update_opts[] = {
 	[U_NAME] = {"--new-queue-name", OPT_TEXT, "NAME", "its new name", NULL},
 	[U_PASSWORD] = {"--new-password", OPT_ASKED, "[TEXT]", "its new password; without TEXT it is asked for", NULL},
-	[U_PASSWORD_FILE] = {"--new-password-file --password-file", OPT_TEXT, "FILE", "the first line of FILE; - is standard input", NULL},
+	[U_PASSWORD_FILE] = {"--new-password-file --password-file", OPT_TEXT, "FILE", "the first line of FILE; - is standard input",
+	    NULL},
 	[U_METADATA] = {"--metadata", OPT_TEXT, "DICT", "members to set; '{}' takes all away", NULL},
 	[U_QUIET] = {"-q --quiet", OPT_FLAG, NULL, "print nothing", NULL},
 	[U_JSON] = {"--json", OPT_FLAG, NULL, "print the queue as JSON", NULL},
@@ -318,7 +319,8 @@ update_body(struct json_doc *d, const struct args *a, const char *password, stru
 	if (e->code)
 		return -1;
 	if (name && !name_valid(str_of(name)))
-		return err_set(e, EXIT_USAGE, "Invalid value for --new-queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
+		return err_set(e, EXIT_USAGE,
+		    "Invalid value for --new-queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
 	json_settext(d, d->root, "new_queue_name", name);
 	json_settext(d, d->root, "new_password", password);
 	if (metadata)
@@ -373,7 +375,8 @@ confirm(const struct context *x, bool cascade)
 
 	free(question);
 	if (answer < 1)
-		warn(answer ? "queue delete: nothing was deleted: say -y to delete without being asked" : "queue delete: nothing was deleted");
+		warn(answer ? "queue delete: nothing was deleted: say -y to delete without being asked" :
+		    "queue delete: nothing was deleted");
 	return answer == 1;
 }
 

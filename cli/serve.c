@@ -85,7 +85,8 @@ refuse_foreign(const struct args *a, struct err *e)
 	if (a->val[DB_PATH].given)
 		return err_set(e, EXIT_USAGE, "--db-path: use --store DIR; a database of the reference is not read");
 	if (a->val[ENV_FILE].given)
-		return err_set(e, EXIT_USAGE, "--env-file: set the variables in the environment: set -a; . %s; set +a", a->val[ENV_FILE].text);
+		return err_set(e, EXIT_USAGE, "--env-file: set the variables in the environment: set -a; . %s; set +a",
+		    a->val[ENV_FILE].text);
 	return 0;
 }
 
@@ -113,7 +114,8 @@ read_limits(struct serve_opts *o, const struct args *a, struct err *e)
 		return err_set(e, EXIT_USAGE, "Invalid value for --max-body: '%s': it must be 1024 to %d", body->text, HTTP_BODY);
 	o->patience = a->val[PATIENCE].real;
 	if (!(o->patience > 0) || o->patience > 86400)
-		return err_set(e, EXIT_USAGE, "Invalid value for --timeout: '%s': it must be above 0, and a day at most", a->val[PATIENCE].text);
+		return err_set(e, EXIT_USAGE, "Invalid value for --timeout: '%s': it must be above 0, and a day at most",
+		    a->val[PATIENCE].text);
 	o->connections = conns->given ? (size_t)conns->num : 0;
 	o->body = body->given ? (size_t)body->num : 0;
 	return 0;
@@ -126,7 +128,8 @@ read_tls(struct serve_opts *o, const struct args *a, struct err *e)
 	o->cert = given(&a->val[CERT], NULL);
 	o->key = given(&a->val[KEY], NULL);
 	if (a->cacert || a->pin)
-		return err_set(e, EXIT_USAGE, "--cacert and --pin are for those who ask a server: this one shows what --cert and --key name");
+		return err_set(e, EXIT_USAGE, "--cacert and --pin are for those who ask a server: this one "
+		    "shows what --cert and --key name");
 	if (o->key && !o->cert)
 		return err_set(e, EXIT_USAGE, "--key: the certificate that belongs to it is missing: --cert FILE");
 	if (o->cert && !o->host)

@@ -158,7 +158,8 @@ get_queue(struct ask *a)
 enum { QU_VERSION, QU_NAME, QU_PASSWORD, QU_METADATA };
 static const struct field queue_update_fields[] = {
 	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"new_queue_name", FIELD_NAME, FIELD_NULL, NULL, 0, 0, NULL},
-	{"new_password", FIELD_PASSWORD, FIELD_NULL, NULL, 0, 0, NULL}, {"metadata_update", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL}, {0},
+	{"new_password", FIELD_PASSWORD, FIELD_NULL, NULL, 0, 0, NULL},
+	{"metadata_update", FIELD_DICT, FIELD_NULL, NULL, 0, 0, NULL}, {0},
 };
 
 static void
@@ -438,7 +439,8 @@ static const struct field status_fields[] = {
 static void
 report_task(struct ask *a)
 {
-	struct report in = {.has_worker = a->v[ST_WORKER].given, .worker = a->v[ST_WORKER].text, .summary = ask_json(&a->v[ST_SUMMARY])};
+	struct report in = {.has_worker = a->v[ST_WORKER].given, .worker = a->v[ST_WORKER].text,
+	    .summary = ask_json(&a->v[ST_SUMMARY])};
 	uuid run;
 	int has = ask_uuid(a, "Labtasker-Run", run);
 
@@ -464,7 +466,8 @@ heartbeat(struct ask *a)
 	if (has < 0)
 		return;
 	ask_query(a, "worker_id", &worker);
-	if (queue_heartbeat(a->store, a->queue, str_of(a->id), (struct str){worker.p, worker.len}, has ? run : NULL, a->now, &a->err) < 0)
+	if (queue_heartbeat(a->store, a->queue, str_of(a->id), (struct str){worker.p, worker.len}, has ? run : NULL, a->now,
+	    &a->err) < 0)
 		ask_refuse_err(a);
 	else
 		a->out->status = 204;

@@ -311,14 +311,15 @@ validate(struct ask *a, const struct route *r)
 
 	a->flag = r->flag_default;
 	if (r->flag && ask_query(a, r->flag, &text) && !field_flag((struct str){text.p, text.len}, &a->flag)) {
-		buf_printf(&faults, "{\"type\":\"bool_parsing\",\"loc\":[\"query\",\"%s\"],\"msg\":\"Input should be a valid boolean, unable to "
-		    "interpret input\",\"input\":", r->flag);
+		buf_printf(&faults, "{\"type\":\"bool_parsing\",\"loc\":[\"query\",\"%s\"],\"msg\":\"Input should be a valid "
+		    "boolean, unable to interpret input\",\"input\":", r->flag);
 		json_putstr(&faults, utf8_valid(text.p, text.len) ? (struct str){text.p, text.len} : str_of("?"), 0);
 		buf_addc(&faults, '}');
 	}
 	buf_free(&text);
 	if (r->fields && a->req->body.n && !a->doc)
-		field_fault(&faults, "model_attributes_type", NULL, "Input should be a valid dictionary or object to extract fields from", NULL);
+		field_fault(&faults, "model_attributes_type", NULL,
+		    "Input should be a valid dictionary or object to extract fields from", NULL);
 	else if (r->fields)
 		field_check(r->fields, a->v, root, -1, &faults);
 	if (!faults.len)
@@ -339,7 +340,8 @@ admit(struct ask *a, const struct route *r)
 
 	if (r->kind == READ || r->kind == STREAM || mode == JOURNAL_FINE || (mode == JOURNAL_LOW && r->kind == END))
 		return 0;
-	ask_refuse_later(a, mode == JOURNAL_LOW ? "the store's disk is full: running tasks may end, nothing new is taken until there is room"
+	ask_refuse_later(a, mode == JOURNAL_LOW ? "the store's disk is full: running tasks may end, nothing new is taken until "
+	    "there is room"
 	                                        : "the store cannot keep changes now: try again");
 	return -1;
 }

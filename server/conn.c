@@ -286,7 +286,7 @@ refuse(struct conn *c, int status, const char *why, int64_t wall)
 	buf_adds(&text, "{\"detail\":");
 	json_putstr(&text, str_of(why), 0);
 	buf_addc(&text, '}');
-	put_head(c, status, "application/json", text.len, wall, (struct str){status == 503 ? "Retry-After: 1\r\n" : "", status == 503 ? 16 : 0});
+	put_head(c, status, "application/json", text.len, wall, str_of(status == 503 ? "Retry-After: 1\r\n" : ""));
 	buf_add(&c->out, text.p, text.len);
 	buf_free(&text);
 	c->answers++;
@@ -389,7 +389,8 @@ static void
 handle(struct conn *c, struct rest *api, struct now now)
 {
 	struct request r = {
-		.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer, .who = c, .wait = &c->wait, .tls = c->tls
+		.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer, .who = c, .wait = &c->wait,
+		    .tls = c->tls
 	};
 	static struct answer a;   /* its buffers live on from answer to answer */
 	enum api_result done;

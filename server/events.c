@@ -261,7 +261,8 @@ begin(struct events *v, struct channel *c, const char *type, const uuid id, cons
 {
 	char queue[37], entity[37], when[32];
 	const char *parts[] = {
-		",\"timestamp\":\"", when, "\",\"event\":{\"type\":\"state_transition\",\"queue_id\":\"", queue, "\",\"timestamp\":\"", when,
+		",\"timestamp\":\"", when, "\",\"event\":{\"type\":\"state_transition\",\"queue_id\":\"", queue,
+		    "\",\"timestamp\":\"", when,
 		"\",\"metadata\":{},\"entity_type\":\"", type, "\",\"entity_id\":\"", entity, "\",\"old_state\":\"", was,
 		"\",\"new_state\":\"", is, "\",\"entity_data\":",
 	};

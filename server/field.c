@@ -129,7 +129,8 @@ check_int(struct spot *p, const struct field *f, struct value *v)
 	} else if (j->type == JSON_STR) {
 		struct str s = trim(text_of(j));
 
-		if (parse_int(s, &v->num) < 0 && (parse_float(s, &d) < 0 || memchr(s.p, 'e', s.n) || memchr(s.p, 'E', s.n) || !whole(d, &v->num))) {
+		if (parse_int(s, &v->num) < 0 && (parse_float(s, &d) < 0 || memchr(s.p, 'e', s.n) || memchr(s.p, 'E', s.n) ||
+		    !whole(d, &v->num))) {
 			fault(p, "int_parsing", "Input should be a valid integer, unable to parse string as an integer", NULL);
 			return;
 		}
@@ -268,9 +269,11 @@ check_password(struct spot *p, const struct field *f, struct value *v)
 	if (!text)
 		fault(p, "string_type", "Input should be a valid string", NULL);
 	else if (!n)
-		fault_length(p, "too_short", "Value should have at least 1 item after validation, not ", "\"field_type\":\"Value\",\"min_length\":1", n);
+		fault_length(p, "too_short", "Value should have at least 1 item after validation, not ",
+		    "\"field_type\":\"Value\",\"min_length\":1", n);
 	else if (n > 100)
-		fault_length(p, "too_long", "Value should have at most 100 items after validation, not ", "\"field_type\":\"Value\",\"max_length\":100", n);
+		fault_length(p, "too_long", "Value should have at most 100 items after validation, not ",
+		    "\"field_type\":\"Value\",\"max_length\":100", n);
 }
 
 static void

@@ -425,7 +425,8 @@ read_header(struct reader *r, char id[37], uint32_t *crc, struct err *e)
 	if (rc < 0)
 		return err_set(e, EXIT_REFUSED, "%s", strerror(errno));
 	s = (struct str){r->p + r->from, r->to - r->from};
-	if (!take(&s, "{\"labtasker\":\"journal\",\"version\":") || !take_number(&s, &version) || !take(&s, ",\"store\":\"") || s.n < 36)
+	if (!take(&s, "{\"labtasker\":\"journal\",\"version\":") || !take_number(&s, &version) || !take(&s, ",\"store\":\"") ||
+	    s.n < 36)
 		return 0;
 	store = (struct str){s.p, 36};
 	s = (struct str){s.p + 36, s.n - 36};
@@ -714,7 +715,8 @@ reload(struct journal *j, struct store **s, struct now now)
 	end_dump(j, *s);
 	store_free(*s);
 	*s = store_new();
-	if (replay(j, j->file.fd, j->file.end, false, *s, now, &f, &e) < 0 || f.bad || f.file.end != j->file.end || f.file.crc != j->file.crc)
+	if (replay(j, j->file.fd, j->file.end, false, *s, now, &f, &e) < 0 || f.bad || f.file.end != j->file.end ||
+	    f.file.crc != j->file.crc)
 		die(EXIT_REFUSED, "%s: cannot be read again after a failed write: %s: start the server anew", j->path,
 		    e.code ? e.msg : "it has changed");
 	queue_loaded(*s, now, now.mono + j->skew);

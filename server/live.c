@@ -738,7 +738,8 @@ queue_heartbeat(struct store *s, struct queue *q, struct str id, struct str work
 		return not_running(q, id, e);
 	worker_text(t, text);
 	if (worker.n && (worker.n != 36 || !str_is(worker, text)))
-		return err_set(e, 403, "Task '%.*s' is assigned to worker '%s', not '%.*s'", width(id), id.p, text, width(worker), worker.p);
+		return err_set(e, 403, "Task '%.*s' is assigned to worker '%s', not '%.*s'", width(id), id.p, text, width(worker),
+		    worker.p);
 	if (worker.n && (!t->owner || t->owner->v.status != ACTIVE))
 		return err_set(e, 404, "Worker '%s' not found or not active", text);
 	if (t->v.beat == NONE)

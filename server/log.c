@@ -86,8 +86,8 @@ log_request(const struct log_line *l)
 			put_word(b, words[i]);
 		}
 	}
-	buf_printf(b, to.json ? ",\"status\":%d,\"bytes\":%lu,\"ms\":%ld.%03d}\n" : " %d %lu %ld.%03d\n", l->status, (unsigned long)l->bytes,
-	    (long)(l->us / 1000), (int)(l->us % 1000));
+	buf_printf(b, to.json ? ",\"status\":%d,\"bytes\":%lu,\"ms\":%ld.%03d}\n" : " %d %lu %ld.%03d\n", l->status,
+	    (unsigned long)l->bytes, (long)(l->us / 1000), (int)(l->us % 1000));
 }
 
 void

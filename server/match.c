@@ -448,7 +448,8 @@ static const struct oper on_field[] = {
 	{"$gte", op_value, OP_GTE, false}, {"$lt", op_value, OP_LT, false}, {"$lte", op_value, OP_LTE, false},
 	{"$in", op_in, OP_IN, false}, {"$nin", op_in, OP_IN, true}, {"$exists", op_exists, OP_EXISTS, false},
 	{"$type", op_type, OP_TYPE, false}, {"$size", op_size, OP_SIZE, false}, {"$mod", op_mod, OP_MOD, false},
-	{"$regex", op_regex, OP_REGEX, false}, {"$options", op_options, OP_REGEX, false}, {"$all", op_all, OP_AND, false}, {"$elemMatch", op_elem, OP_ELEM, false}, {"$not", op_not, OP_AND, false},
+	{"$regex", op_regex, OP_REGEX, false}, {"$options", op_options, OP_REGEX, false}, {"$all", op_all, OP_AND, false},
+	{"$elemMatch", op_elem, OP_ELEM, false}, {"$not", op_not, OP_AND, false},
 };
 static const struct oper beside_fields[] = {
 	{"$and", op_logic, OP_AND, false}, {"$or", op_logic, OP_OR, false}, {"$nor", op_logic, OP_OR, true},

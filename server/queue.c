@@ -703,7 +703,8 @@ take_run(struct store *s, const uuid id, const struct json *record, struct now n
 	uuid task;
 
 	(void)now;
-	if (uuid_parse(json_text(of), task) < 0 || json_int(at, &when) < 0 || (end && record_state(end, task_status, TASK_STATES, &how) < 0))
+	if (uuid_parse(json_text(of), task) < 0 || json_int(at, &when) < 0 ||
+	    (end && record_state(end, task_status, TASK_STATES, &how) < 0))
 		return err_set(e, 1, "no run");
 	run_end(s, run_new(s, id, task), how, when);
 	return 0;

@@ -21,7 +21,8 @@ static const uuid no_id;
 
 const struct member record_task[] = {
 	{"in", M_IN, INT, offsetof(struct task_image, in), false}, {"seq", M_SEQ, INT, TASK(seq)},
-	{"status", M_STATUS, TASK_STATE, TASK(status)}, {"name", M_NAME, TEXT, offsetof(struct task_image, v.name), false}, {"created", M_CREATED, INT, TASK(created)},
+	{"status", M_STATUS, TASK_STATE, TASK(status)}, {"name", M_NAME, TEXT, offsetof(struct task_image, v.name), false},
+	{"created", M_CREATED, INT, TASK(created)},
 	{"modified", M_MODIFIED, INT, TASK(modified)}, {"start", M_START, INT, TASK(start)}, {"beat", M_BEAT, INT, TASK(beat)},
 	{"heartbeat_timeout", M_HEARTBEAT, REAL, TASK(heartbeat_timeout)}, {"task_timeout", M_TASK_TIMEOUT, INT, TASK(task_timeout)},
 	{"retries", M_RETRIES, INT, TASK(retries)}, {"max_retries", M_MAX_RETRIES, INT, TASK(max_retries)},

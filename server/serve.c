@@ -279,8 +279,8 @@ read_identity(struct server *s, struct err *e)
 	if (!s->opts->cert)
 		return 0;
 	if (!tls)
-		return err_set(e, EXIT_REFUSED, "--cert: this build has no TLS: get one that has (make TLS=1), or leave it to a proxy before "
-		    "the server");
+		return err_set(e, EXIT_REFUSED, "--cert: this build has no TLS: get one that has (make TLS=1), or leave it to a "
+		    "proxy before the server");
 	i = tls->identity(s->opts->cert, s->opts->key, e);
 	if (!i)
 		return -1;
@@ -359,7 +359,8 @@ own_queue(struct server *s, struct err *e)
 		goto out;
 	password_now(s, NULL, (struct str){pw.p, pw.len}, hash);
 	u.hash = hash;
-	if (q ? queue_update(s->store, q, &u, time_now(), e) < 0 : !queue_create(s->store, str_of("default"), hash, NULL, time_now(), e))
+	if (q ? queue_update(s->store, q, &u, time_now(), e) < 0 :
+	    !queue_create(s->store, str_of("default"), hash, NULL, time_now(), e))
 		rc = -1;
 	else
 		rc = journal_commit(s->journal, &s->store, time_now(), e);
@@ -743,7 +744,8 @@ serve_run(const struct serve_opts *o)
 	int rc;
 
 	s.dir = xstrdup(o->store ? o->store : o->root);
-	s.conn_opts = (struct conn_opts){.log = o->verbose, .max_body = o->body, .patience = micro(o->patience, 30), .ping = micro(o->ping, 15)};
+	s.conn_opts = (struct conn_opts){.log = o->verbose, .max_body = o->body, .patience = micro(o->patience, 30),
+	    .ping = micro(o->ping, 15)};
 	s.conn = xcalloc(s.cap, sizeof(struct conn *));
 	s.poll = xcalloc(s.cap + LISTENERS + 1, sizeof *s.poll);
 	rc = begin(&s, &e);

@@ -92,7 +92,8 @@ put_queues(struct buf *b, const struct store *st, const struct stats *s)
 	put_family(b, "workers", "gauge", "Workers in each state.");
 	for (size_t i = 0; i < st->queues.n; i++)
 		put_gauges(b, "workers", st->by_name[i], st->by_name[i]->workers, worker_status, WORKER_STATES);
-	put_family(b, "task_changes_total", "counter", "Tasks that were submitted, started, ended or put back, since the server started.");
+	put_family(b, "task_changes_total", "counter",
+	    "Tasks that were submitted, started, ended or put back, since the server started.");
 	for (size_t i = 0; i < st->queues.n; i++) {
 		const struct queue *q = st->by_name[i];
 

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define SECOND ((int64_t)1000000)
-#define FOREVER 1e15             /* seconds: --wait without an end */
 
 extern char **environ;
 
@@ -107,7 +106,7 @@ static const struct {
 	enum { ENDS, DRAINS, STOPS, WAKES } kind;
 } signals[] = {{SIGTERM, ENDS}, {SIGINT, ENDS}, {SIGHUP, ENDS}, {SIGUSR1, ENDS}, {SIGUSR2, DRAINS}, {SIGTSTP, STOPS}, {SIGCHLD, WAKES}, {SIGALRM, WAKES},
 #ifdef SIGWINCH
-    {SIGWINCH, WAKES},
+	{SIGWINCH, WAKES},
 #endif
 };
 
@@ -1064,7 +1063,7 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 	sooner(wake, l->ask_at);
 	for (size_t i = 0; i < l->rests; i++)
 		sooner(wake, l->resting[i].until);
-	if (l->o->wait > 0 && l->o->wait < FOREVER)
+	if (l->o->wait > 0 && l->o->wait < LOOP_FOREVER)
 		sooner(wake, l->idle + (int64_t)(l->o->wait * 1e6));
 }
 

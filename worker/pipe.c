@@ -251,6 +251,7 @@ int
 pipe_result(struct pipe *p, const struct json *task, struct json_doc **result, struct err *e)
 {
 	struct err why = {0};
+	size_t shown;
 
 	*result = NULL;
 	if (!p->whole)
@@ -264,8 +265,9 @@ pipe_result(struct pipe *p, const struct json *task, struct json_doc **result, s
 	json_free(*result);
 	*result = NULL;
 	stray(p);
-	return err_set(e, 1, "A line on stdout begins with { and is no result: %s: %.*s", why.msg, (int)strcspn(p->got.p, "\n") > 100 ? 100 :
-	    (int)strcspn(p->got.p, "\n"), p->got.p);
+	shown = strcspn(p->got.p, "\n");
+	return err_set(e, 1, "A line on stdout begins with { and is no result: %s: %.*s", why.msg, shown > 100 ? 100 : (int)shown,
+	    p->got.p);
 }
 
 /* Whether the process, which has ended, has left the line of its last task alone. */
@@ -308,7 +310,8 @@ pipe_rest(struct pipe *p)
 	int status;
 
 	if (pipe_ended(p, &status, &again) && status && !ours)
-		warn("loop: --pipe: process %ld: it ended without a task, %s %d", (long)pid, WIFEXITED(status) ? "exit status" : "by signal",
+		warn("loop: --pipe: process %ld: it ended without a task, %s %d", (long)pid,
+		    WIFEXITED(status) ? "exit status" : "by signal",
 		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 

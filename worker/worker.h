@@ -272,6 +272,7 @@ const struct run_result *run_result(const struct run *r);
 
 /* ---- loop.c: fetch, run, report ---------------------------------------------------------------------------------- */
 
+#define LOOP_FOREVER 1e15          /* seconds */
 struct loop_opts {
 	const struct recipe *recipe;
 	const struct json *filter; /* extra_filter, or NULL */
@@ -289,7 +290,7 @@ struct loop_opts {
 	bool plain;                /* no prefixes with -j */
 	bool fail_only;            /* failed runs only keep their directories */
 	double start_jitter;       /* seconds, at most, before the first fetch */
-	double wait;               /* seconds of an empty queue that are waited out; 0: end at once; 1e15: never end */
+	double wait;               /* seconds of an empty queue that are waited out; 0: end at once; LOOP_FOREVER: never end */
 	int64_t max_tasks;         /* 0: any number */
 	int64_t max_failures;      /* in a row; 0: any number */
 	int64_t until;             /* wall: the end of our time; 0: none */
