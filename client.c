@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND ((int64_t)1000000)
-
 enum {
 	CONNECT = 5,                  /* seconds to get a connection */
 	TRUSTED = 1,                  /* seconds after which an idle connection may have been closed over there */
@@ -462,8 +460,7 @@ make_head(struct client *c, const struct place *p, bool proxied)
 	buf_adds(b, "Authorization: Basic ");
 	hash_base64(b, pair.p, pair.len);
 	buf_adds(b, "\r\n");
-	memset(pair.p, 0, pair.len);
-	buf_free(&pair);
+	buf_wipe(&pair);
 }
 
 /* Makes p the server that is spoken to.  Resolves its name unless the URL is the one of before. */
@@ -742,15 +739,6 @@ client_step(struct client *c, struct pollfd *fds, int n)
 	dispatch(c, now);
 }
 
-/* Milliseconds for poll until wake. */
-static int
-timeout(int64_t wake)
-{
-	int64_t left = (wake - sys_mono() + 999) / 1000;
-
-	return wake == INT64_MAX ? -1 : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
-}
-
 int
 client_run(struct client *c, struct call *k)
 {
@@ -765,7 +753,7 @@ client_run(struct client *c, struct call *k)
 		if (k->done)
 			return k->status >= 200 && k->status < 300 ? 0 : -1;
 		n = client_fds(c, fds, &wake);
-		if (poll(fds, (nfds_t)n, timeout(wake)) < 0)
+		if (poll(fds, (nfds_t)n, sys_timeout(wake)) < 0)
 			n = 0;
 	}
 }
@@ -781,7 +769,7 @@ find(struct client *c, struct place *p, struct err *e)
 	while (!(rc = locate_step(c->locate, p, e))) {
 		struct pollfd fd = {.fd = locate_fd(c->locate), .events = POLLIN};
 
-		poll(&fd, fd.fd >= 0, timeout(locate_wake(c->locate)));
+		poll(&fd, fd.fd >= 0, sys_timeout(locate_wake(c->locate)));
 	}
 	return rc < 0 ? -1 : 0;
 }
@@ -848,9 +836,7 @@ client_close(struct client *c)
 	wire_free(&c->wire);
 	net_addrs_free(c->addrs);
 	locate_free(c->locate);
-	if (c->head.p)
-		memset(c->head.p, 0, c->head.cap);
-	buf_free(&c->head);
+	buf_wipe(&c->head);
 	free(c->prefix);
 	free(c->place);
 	free(c->pin);

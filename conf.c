@@ -144,15 +144,6 @@ put_spot(struct toml *t, const struct json *v, const char *at)
 
 /* ---- strings ---- */
 
-static int
-hex(int c)
-{
-	if (digit(c))
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* \uXXXX, \UXXXXXXXX: p is behind the letter. */
 static int
 code_point(struct toml *t, const char *from, int n)
@@ -161,7 +152,7 @@ code_point(struct toml *t, const char *from, int n)
 	char out[4];
 
 	for (; n; n--, t->p++) {
-		int v = hex(peek(t));
+		int v = hex_digit(peek(t));
 
 		if (v < 0)
 			return bad(t, from, "\\u wants four hexadecimal digits, \\U eight");
@@ -278,7 +269,7 @@ digits(struct buf *b, const char *p, const char *end, int base)
 	bool was = false;
 
 	for (; p < end; p++) {
-		int v = hex((unsigned char)*p);
+		int v = hex_digit((unsigned char)*p);
 
 		if (*p == '_' && was) {
 			was = false;
@@ -322,7 +313,7 @@ based(struct toml *t, struct str s, int base)
 		return NULL;
 	}
 	for (size_t i = 0; i < t->text.len; i++) {
-		uint64_t v = (uint64_t)hex((unsigned char)t->text.p[i]);
+		uint64_t v = (uint64_t)hex_digit((unsigned char)t->text.p[i]);
 
 		if (u > (INT64_MAX - v) / (uint64_t)base) {
 			bad(t, s.p, "the integer does not fit in 64 bits");
@@ -922,6 +913,18 @@ toml_quote(struct buf *b, struct str s)
 	buf_addc(b, '"');
 }
 
+int
+toml_settext(struct buf *b, const char *section, const char *key, const char *s, struct err *e)
+{
+	struct buf quoted = {0};
+	int rc;
+
+	toml_quote(&quoted, str_of(s));
+	rc = toml_set(b, section, key, quoted.p, e);
+	buf_wipe(&quoted);
+	return rc;
+}
+
 /* ---- the configuration ---- */
 
 /* Replaces *to by the text; what a C string cannot hold is refused. */
@@ -1180,9 +1183,8 @@ load_password_file(struct conf *c, struct err *e)
 		buf_reserve(&b, 1);
 		b.p[n] = 0;
 		rc = take_env(c, &k, name, (struct str){b.p, n}, e);
-		memset(b.p, 0, b.len);
 	}
-	buf_free(&b);
+	buf_wipe(&b);
 	return rc;
 }
 

@@ -8,8 +8,7 @@
 
 #include <stdio.h>
 
-enum { SECOND = 1000000 };
-static const int64_t DAY = (int64_t)86400 * SECOND;
+static const int64_t DAY = 86400 * SECOND;
 
 /* The calendar repeats every 400 years of 146097 days.  Years are counted from March, so that the leap day is a year's last. */
 int64_t

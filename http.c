@@ -86,11 +86,9 @@ trim(struct str s)
 static int
 digit(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 16;
+	int d = hex_digit(c);
+
+	return d < 0 ? 16 : d;
 }
 
 /* The digits that s begins with, how many, and their value; INT64_MAX for what is as much or more. */

@@ -450,8 +450,7 @@ hex4(const char *p, const char *end)
 	if (end - p < 6 || p[0] != '\\' || p[1] != 'u')
 		return -1;
 	for (int i = 2; i < 6; i++) {
-		int c = (unsigned char)p[i], low = c | 0x20;
-		int digit = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+		int digit = hex_digit((unsigned char)p[i]);
 
 		if (digit < 0)
 			return -1;

@@ -32,6 +32,7 @@
 #define NORETURN
 #endif
 
+#define SECOND INT64_C(1000000)   /* of all times */
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_WORKER = 3, EXIT_FAILURES = 4, EXIT_AGAIN = 75, EXIT_TIME = 124, EXIT_DOWN = 255 };
@@ -83,6 +84,7 @@ void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_drop(struct buf *b, size_t n);   /* removes the first n bytes */
 void buf_clear(struct buf *b);            /* len 0, memory kept */
 void buf_free(struct buf *b);
+void buf_wipe(struct buf *b);             /* overwrites and frees: for secrets */
 
 /* UTF-8 (RFC 3629).  utf8_get: bytes of the code point at p (1..4) and its value, 0 when invalid or n is 0. */
 size_t utf8_get(const char *p, size_t n, uint32_t *cp);
@@ -101,6 +103,7 @@ int parse_float(struct str s, double *out);
 int parse_duration(struct str s, double *seconds);
 /* Task, queue and worker names: [a-zA-Z0-9_-]{1,100}. */
 bool name_valid(struct str s);
+int hex_digit(int c);                     /* its value; -1: it is none */
 /* A UUID in its canonical 8-4-4-4-12 form, either case, to 16 bytes; and back, lower case, terminated. */
 int uuid_parse(struct str s, unsigned char out[16]);
 void uuid_print(const unsigned char id[16], char out[37]);
@@ -111,6 +114,7 @@ void sys_close_from(int from, int keep);   /* every open descriptor from that on
 void sys_start(void);        /* once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no core files */
 int64_t sys_wall(void);
 int64_t sys_mono(void);      /* CLOCK_MONOTONIC, else times(2) */
+int sys_timeout(int64_t wake);        /* milliseconds for poll until wake (mono), a minute at most; INT64_MAX: -1 */
 /* The wall time of what was read as if UTC and is this machine's local time; as it is where the system cannot tell. */
 int64_t sys_from_local(int64_t wall);
 void sys_random(void *p, size_t n);   /* /dev/urandom, else a mix of clocks, pids and addresses, said once on stderr */
@@ -325,6 +329,7 @@ struct json_doc *toml_parse(const char *p, size_t n, struct err *e);
 /* Gives key of the table section ("" the top) the value that text writes, in the document that b holds; it is added when missing.
  * Every other byte stays.  -1 with err: no TOML, or a table stands there. */
 int toml_set(struct buf *b, const char *section, const char *key, const char *text, struct err *e);
+int toml_settext(struct buf *b, const char *section, const char *key, const char *s, struct err *e);   /* the string s */
 void toml_quote(struct buf *b, struct str s);               /* a string's text; s is UTF-8 */
 
 enum conf_origin { CONF_NONE, CONF_FILE, CONF_ENV };

@@ -135,9 +135,7 @@ locate_free(struct locate *l)
 	if (!l)
 		return;
 	release(l);
-	if (l->password.p)
-		memset(l->password.p, 0, l->password.cap);
-	buf_free(&l->password);
+	buf_wipe(&l->password);
 	free(l->url);
 	free(l->pin);
 	free(l);

@@ -49,6 +49,14 @@ sys_mono(void)
 	return (int64_t)times(&unused) * (1000000 / sysconf(_SC_CLK_TCK));
 }
 
+int
+sys_timeout(int64_t wake)
+{
+	int64_t left = wake - sys_mono();
+
+	return wake == INT64_MAX ? -1 : left <= 0 ? 0 : left > 60 * SECOND ? 60000 : (int)((left + 999) / 1000);
+}
+
 /* Without a source: spread what differs between processes and calls.  Good against accidents, not against an attacker. */
 static void
 random_mix(unsigned char *p, size_t n)

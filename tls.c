@@ -277,10 +277,8 @@ object(const char *path, struct str name, struct str body, got_object *got, void
 		    "it is encrypted: openssl pkey -in FILE -out NEW decrypts it" : "what stands there is no base64");
 	else
 		rc = got(arg, name, (struct str){der.p, der.len}, e);
-	wipe(plain.p, plain.cap);
-	wipe(der.p, der.cap);
-	buf_free(&plain);
-	buf_free(&der);
+	buf_wipe(&plain);
+	buf_wipe(&der);
 	return rc;
 }
 
@@ -486,12 +484,6 @@ add_usual(struct store *s, struct err *e)
 		add_named(s, usual[i], NULL);
 	return s->seen ? 0 : err_set(e, 1, "this machine has no list of trusted issuers where such lists are: name a file of "
 	    "certificates with --cacert FILE or SSL_CERT_FILE, or the server's own with --pin");
-}
-
-static int
-hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
 }
 
 /* 64 digits, with colons between or without. */
@@ -851,9 +843,7 @@ read_identity(struct tls_identity *i, const char *cert, const char *key, struct 
 		rc = err_set(e, 1, "%s: %s", cert, why.msg);
 	if (!rc && !i->certs)
 		rc = err_set(e, 1, "%s: there is no certificate in it: PEM is wanted (-----BEGIN CERTIFICATE-----)", cert);
-	if (text.p)
-		wipe(text.p, text.cap);
-	buf_clear(&text);
+	buf_wipe(&text);
 	i->key_path = key;
 	if (!rc && !stat(key, &st) && st.st_size < FILE_MAX)
 		buf_reserve(&text, (size_t)st.st_size + (16 << 10));   /* so that no copy is left behind */
@@ -862,9 +852,7 @@ read_identity(struct tls_identity *i, const char *cert, const char *key, struct 
 		rc = err_set(e, 1, "%s: there is no private key in it: PEM is wanted (-----BEGIN PRIVATE KEY-----)", key);
 	if (!rc && st.st_mode & 0004)
 		warn("%s: everybody on this machine can read this key: chmod 600 %s", key, key);
-	if (text.p)
-		wipe(text.p, text.cap);
-	buf_free(&text);
+	buf_wipe(&text);
 	return rc;
 }
 

@@ -255,6 +255,16 @@ buf_clear(struct buf *b)
 }
 
 void
+buf_wipe(struct buf *b)
+{
+	volatile char *p = b->p;
+
+	for (size_t i = 0; i < b->cap; i++)
+		p[i] = 0;
+	buf_free(b);
+}
+
+void
 buf_free(struct buf *b)
 {
 	free(b->p);
@@ -530,11 +540,9 @@ name_valid(struct str s)
 	return true;
 }
 
-static int
-hexval(char ch)
+int
+hex_digit(int c)
 {
-	int c = (unsigned char)ch;
-
 	return c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
 }
 
@@ -552,8 +560,8 @@ uuid_parse(struct str s, unsigned char out[16])
 		if (i == 8 || i == 13 || i == 18 || i == 23)
 			if (s.p[i++] != '-')
 				return -1;
-		hi = hexval(s.p[i]);
-		lo = hexval(s.p[i + 1]);
+		hi = hex_digit(s.p[i]);
+		lo = hex_digit(s.p[i + 1]);
 		if (hi < 0 || lo < 0)
 			return -1;
 		id[k] = (unsigned char)(hi << 4 | lo);

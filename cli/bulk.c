@@ -932,7 +932,7 @@ show_progress(struct run *r)
 static int
 wait_for(struct run *r, struct pollfd *fds, bool reading)
 {
-	int64_t wake = INT64_MAX, left;
+	int64_t wake = INT64_MAX;
 	int n = client_fds(r->c, fds, &wake), all = n, in = -1;
 
 	if (wake_pipe[0] >= 0)
@@ -941,8 +941,7 @@ wait_for(struct run *r, struct pollfd *fds, bool reading)
 		in = all;
 		fds[all++] = (struct pollfd){.fd = r->s->in.fd, .events = POLLIN};
 	}
-	left = wake == INT64_MAX ? -1 : (wake - sys_mono() + 999) / 1000;
-	if (poll(fds, (nfds_t)all, wake == INT64_MAX ? -1 : left < 0 ? 0 : left > 60000 ? 60000 : (int)left) < 0)
+	if (poll(fds, (nfds_t)all, sys_timeout(wake)) < 0)
 		return 0;
 	if (wake_pipe[0] >= 0 && fds[n].revents) {
 		unsigned char sig = 0;

@@ -39,19 +39,6 @@ static const char local_template[] =
     "[task]\n"
     "heartbeat_interval = 10.0\n";
 
-static int
-set_string(struct buf *b, const char *section, const char *key, const char *text, struct err *e)
-{
-	struct buf quoted = {0};
-	int rc;
-
-	toml_quote(&quoted, str_of(text));
-	rc = toml_set(b, section, key, quoted.p, e);
-	memset(quoted.p, 0, quoted.len);
-	buf_free(&quoted);
-	return rc;
-}
-
 /* ---- init ---- */
 
 enum { URL, CACERT, PIN, LOCAL, NAME, PASSWORD, PASSWORD_FILE, CREATE, TRACEBACK, INTERVAL, FORCE, QUIET, END };
@@ -183,9 +170,9 @@ compose(struct buf *b, const struct answers *an, const struct args *a, struct er
 	json_repr(&number, a->val[INTERVAL].real);
 	rc = toml_set(b, "task", "heartbeat_interval", number.p, e) < 0 ||
 	    toml_set(b, "", "enable_traceback_filter", a->val[TRACEBACK].num ? "true" : "false", e) < 0 ||
-	    (cacert && set_string(b, "endpoint", "cacert", cacert, e) < 0) || (pin && set_string(b, "endpoint", "pin", pin, e) < 0) ||
-	    (an->url && (set_string(b, "endpoint", "api_base_url", an->url, e) < 0 ||
-	    set_string(b, "queue", "queue_name", an->queue, e) < 0 || set_string(b, "queue", "password", an->password, e) < 0));
+	    (cacert && toml_settext(b, "endpoint", "cacert", cacert, e) < 0) || (pin && toml_settext(b, "endpoint", "pin", pin, e) < 0) ||
+	    (an->url && (toml_settext(b, "endpoint", "api_base_url", an->url, e) < 0 ||
+	    toml_settext(b, "queue", "queue_name", an->queue, e) < 0 || toml_settext(b, "queue", "password", an->password, e) < 0));
 	buf_free(&number);
 	return rc ? -1 : 0;
 }
@@ -289,9 +276,7 @@ cmd_init(struct context *x, struct args *a)
 	if (out_flush(&b) < 0)
 		rc = EXIT_REFUSED;
 out:
-	if (text.p)
-		memset(text.p, 0, text.len);
-	buf_free(&text);
+	buf_wipe(&text);
 	buf_free(&b);
 	forget(&an);
 	conf_free(&conf);
@@ -327,7 +312,7 @@ show(const struct context *x, struct buf *text, bool as_json)
 	}
 	queue = json_gets(d->root, "queue");
 	if (queue && json_gets(queue, "password"))
-		rc = set_string(text, "queue", "password", hidden, &e);
+		rc = toml_settext(text, "queue", "password", hidden, &e);
 	if (rc < 0)
 		rc = ask_fail(x, &e);
 	else if (as_json) {
@@ -349,7 +334,7 @@ show(const struct context *x, struct buf *text, bool as_json)
 static int
 put_value(struct buf *text, const char *section, const char *key, const char *value, bool quoted, struct err *e)
 {
-	return quoted ? set_string(text, section, key, value, e) : toml_set(text, section, key, value, e);
+	return quoted ? toml_settext(text, section, key, value, e) : toml_set(text, section, key, value, e);
 }
 
 /* A value is TOML where that gives a configuration, else a text. */
@@ -372,8 +357,7 @@ set_value(struct buf *text, const char *section, const char *key, const char *va
 			buf_clear(text);
 			buf_add(text, copy.p, copy.len);
 		}
-		memset(copy.p, 0, copy.len);
-		buf_free(&copy);
+		buf_wipe(&copy);
 	}
 	json_free(d);
 	free(line);
@@ -491,9 +475,7 @@ cmd_config(struct context *x, struct args *a)
 		rc = edit(x, &conf, &text, a->val[C_EDITOR].text);
 	}
 out:
-	if (text.p)
-		memset(text.p, 0, text.len);
-	buf_free(&text);
+	buf_wipe(&text);
 	conf_free(&conf);
 	return rc;
 }

@@ -57,15 +57,6 @@ letter(int c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static int
-hex(int c)
-{
-	if (digit(c))
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* ---- numbers ---- */
 
 /* Digits with single underscores between them, without those; false when an underscore stands elsewhere.  There may be none. */
@@ -75,7 +66,7 @@ digits(struct literal *l, int base, struct buf *b)
 	bool was = false, lone = false;
 
 	for (;; l->p++) {
-		int c = peek(l), v = hex(c);
+		int c = peek(l), v = hex_digit(c);
 
 		if (c == '_' && was) {
 			was = false;
@@ -98,7 +89,7 @@ to_decimal(struct str s, int base, struct buf *b)
 	size_t n = 1;
 
 	for (size_t i = 0; i < s.n; i++) {
-		int carry = hex((unsigned char)s.p[i]);
+		int carry = hex_digit((unsigned char)s.p[i]);
 
 		for (size_t k = 0; k < n; k++) {
 			carry += dec[k] * base;
@@ -216,7 +207,7 @@ hex_digits(struct literal *l, int n)
 	long v = 0;
 
 	for (; n; n--, l->p++) {
-		int c = hex(peek(l));
+		int c = hex_digit(peek(l));
 
 		if (c < 0)
 			return -1;

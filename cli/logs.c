@@ -310,8 +310,9 @@ remove_ended(const struct context *x, struct client *c, struct run *const *run, 
 		if (nftw(run[i]->path, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0) {
 			warn("logs: %s: %s", run[i]->path, strerror(errno));
 			rc = EXIT_REFUSED;
+		} else {
+			(*gone)++;
 		}
-		(*gone)++;
 	}
 	call_free(k);
 	return rc;

@@ -225,19 +225,6 @@ new_password(const struct args *a, struct err *e)
 	return password;
 }
 
-static int
-set_string(struct buf *b, const char *key, const char *value, struct err *e)
-{
-	struct buf text = {0};
-	int rc;
-
-	toml_quote(&text, str_of(value));
-	rc = toml_set(b, "queue", key, text.p, e);
-	memset(text.p, 0, text.len);
-	buf_free(&text);
-	return rc;
-}
-
 /* The queue of this directory: its password is in a file.  -1: there is none. */
 static int
 local_password(const struct conf *conf, struct buf *b)
@@ -274,12 +261,10 @@ name_anew(const struct conf *conf, struct buf *b, const char *name, const char *
 	if (name && !conf->queue && !password && !local_password(conf, &old))
 		password = old.p;
 	if (name && !getenv("LABTASKER_QUEUE_NAME"))
-		rc = set_string(b, "queue_name", name, e);
+		rc = toml_settext(b, "queue", "queue_name", name, e);
 	if (!rc && password && !getenv("LABTASKER_PASSWORD") && !getenv("LABTASKER_PASSWORD_FILE"))
-		rc = set_string(b, "password", password, e);
-	if (old.p)
-		memset(old.p, 0, old.len);
-	buf_free(&old);
+		rc = toml_settext(b, "queue", "password", password, e);
+	buf_wipe(&old);
 	return rc;
 }
 
@@ -303,11 +288,8 @@ follow(struct context *x, const char *name, const char *password)
 	if (name_anew(conf, &b, name, password, &e) < 0 || (!str_eq((struct str){b.p, b.len}, (struct str){was.p, was.len}) &&
 	    sys_replace(conf->file, b.p, b.len, 0600, &e) < 0))
 		warn("queue update: %s still names the old queue or password: %s", conf->file, e.msg);
-	memset(was.p, 0, was.len);
-	buf_free(&was);
-	if (b.p)
-		memset(b.p, 0, b.len);
-	buf_free(&b);
+	buf_wipe(&was);
+	buf_wipe(&b);
 }
 
 static int

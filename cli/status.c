@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 enum { JSON, WATCH, EVERY, END, SHOWN = 20, LAST = 100 };
-#define SECOND 1000000.0
 
 const struct opt status_opts[] = {
 	[JSON] = {"--json", OPT_FLAG, NULL, "as one JSON object on a line", NULL},

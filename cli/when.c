@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SECOND = 1000000, YEARS = 10000 };
-static const int64_t HOUR = (int64_t)3600 * SECOND, DAY = (int64_t)86400 * SECOND;
+enum { YEARS = 10000 };
+static const int64_t HOUR = 3600 * SECOND, DAY = 86400 * SECOND;
 
 struct reading {
 	struct str s;                    /* what is left */
@@ -566,13 +566,13 @@ move(int64_t day, int64_t months, int64_t days)
 static int64_t
 to_utc(const struct when *w, int64_t local)
 {
-	int64_t early = (int64_t)w->offset((local - DAY) / SECOND) * SECOND;
-	int64_t late = (int64_t)w->offset((local + DAY) / SECOND) * SECOND;
+	int64_t early = w->offset((local - DAY) / SECOND) * SECOND;
+	int64_t late = w->offset((local + DAY) / SECOND) * SECOND;
 	int64_t utc = local - early;
 
-	if ((int64_t)w->offset(utc / SECOND) * SECOND == early)
+	if (w->offset(utc / SECOND) * SECOND == early)
 		return utc;
-	return (int64_t)w->offset((local - late) / SECOND) * SECOND == late ? local - late : utc;
+	return w->offset((local - late) / SECOND) * SECOND == late ? local - late : utc;
 }
 
 static int64_t
@@ -584,7 +584,7 @@ floored(int64_t a, int64_t b)
 static int
 resolve(struct reading *r, const struct when *w, int64_t *wall)
 {
-	int64_t here = w->now + (r->zoned ? r->zone : (int64_t)w->offset(floored(w->now, SECOND)) * SECOND);
+	int64_t here = w->now + (r->zoned ? r->zone : w->offset(floored(w->now, SECOND)) * SECOND);
 	int64_t day = floored(here, DAY), time = here - day * DAY;
 	bool dated = r->day || r->weekday, from_now = r->now || r->counted;
 	int sign = r->counted && !r->sign ? -1 : r->sign;   /* "2 hours" are past */

@@ -291,8 +291,7 @@ authenticate(struct ask *a)
 		    a->req->peer);
 	if (r == AUTH_OK)
 		memcpy(a->out->queue, pair.p, (size_t)(colon - pair.p) < sizeof a->out->queue ? (size_t)(colon - pair.p) : 0);
-	memset(pair.p, 0, pair.len);
-	buf_free(&pair);
+	buf_wipe(&pair);
 	a->later = r == AUTH_LATER;
 	if (r == AUTH_BUSY)
 		ask_refuse_later(a, "too many passwords are being checked: try again");

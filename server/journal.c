@@ -41,7 +41,6 @@ enum {
 	WINDOW = 1 << 20,         /* bytes a read */
 	COMMIT_MAX = 192,         /* a commit line is shorter, as its numbers have at most 20 digits */
 	ROOM = 64 << 10,          /* free bytes that make it worth trying again on a full disk */
-	SECOND = 1000000,
 	PAUSE = 10                /* seconds after a compaction that failed */
 };
 
@@ -668,7 +667,7 @@ give(struct journal *j, struct store *s, struct now now)
 {
 	if (j->dumping) {
 		end_dump(j, s);
-		j->pause = now.mono + (int64_t)PAUSE * SECOND;
+		j->pause = now.mono + PAUSE * SECOND;
 		return true;
 	}
 	if (j->reserve != RESERVE_HELD || j->os->unlink(j->os->ctx, j->spare) < 0)
@@ -915,7 +914,7 @@ static void
 dump_failed(struct journal *j, struct store *s, struct now now, int why)
 {
 	end_dump(j, s);
-	j->pause = now.mono + (j->distrust ? 1 : PAUSE) * (int64_t)SECOND;
+	j->pause = now.mono + (j->distrust ? 1 : PAUSE) * SECOND;
 	if (!j->grumbled)
 		warn("%s: cannot be written anew: %s: tried again", j->path, strerror(why));
 	j->grumbled = true;
@@ -981,7 +980,7 @@ late_sync(struct journal *j)
 static int64_t
 sync_time(const struct journal *j)
 {
-	return j->sync <= 0 || j->dirty == INT64_MAX ? INT64_MAX : j->dirty + (int64_t)j->sync * SECOND;
+	return j->sync <= 0 || j->dirty == INT64_MAX ? INT64_MAX : j->dirty + j->sync * SECOND;
 }
 
 static int64_t

@@ -15,7 +15,7 @@ enum {
 	DICT_SIZE = HTTP_BODY           /* what a task's dict may grow to by merging */
 };
 enum { T_ARGS, T_METADATA, T_SUMMARY, T_CMD, T_NAME };   /* store.text */
-#define DAY INT64_C(86400000000)
+#define DAY (86400 * SECOND)
 
 static const char timed_out[] = "{\"labtasker_error\":\"Either heartbeat or task execution timed out\"}";
 

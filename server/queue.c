@@ -31,7 +31,7 @@ enum {
 	KEPT = 100000,            /* ended runs, and as many deleted ids: some 10 MB */
 	TASK_BYTES = 320, WORKER_BYTES = 240, QUEUE_BYTES = 330, RUN_BYTES = 140, TOMB_BYTES = 80   /* of a whole record, about */
 };
-#define DAY INT64_C(86400000000)
+#define DAY (86400 * SECOND)
 
 static const uuid no_id;
 

@@ -288,18 +288,12 @@ next_char(struct parser *p)
 }
 
 static int
-hex(int c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static int
 take_hex(struct parser *p, int least, int most, uint32_t *c)
 {
 	int n = 0;
 
-	for (*c = 0; n < most && hex(peek(p)) >= 0; n++, p->at++)
-		*c = *c * 16 + (uint32_t)hex(peek(p));
+	for (*c = 0; n < most && hex_digit(peek(p)) >= 0; n++, p->at++)
+		*c = *c * 16 + (uint32_t)hex_digit(peek(p));
 	return n < least || *c > LAST ? wrong(p, p->at, "bad hexadecimal number") : 0;
 }
 

@@ -25,6 +25,8 @@ enum {
 	ACCEPTS = 64,         /* connections taken a turn */
 	IDLE = 60,            /* seconds without anybody after which a server that a client started ends */
 	AUTH_SLICE = 1000,    /* microseconds */
+	PAUSE = 100 * 1000,   /* microseconds in which nobody is accepted, when descriptors have run out */
+	CONNS_MAX = 100 * 1000,
 	AHEAD = 1 << 20,      /* zeros behind the journal: a thousand turns or so */
 	SHAKES = 4,           /* steps of TLS handshakes a turn: each may reckon for a millisecond or two */
 	GOODBYE = 1           /* seconds that unsent answers have at the end */
@@ -365,7 +367,7 @@ own_queue(struct server *s, struct err *e)
 	else
 		rc = journal_commit(s->journal, &s->store, time_now(), e);
 out:
-	buf_free(&pw);
+	buf_wipe(&pw);
 	return rc;
 }
 
@@ -411,7 +413,7 @@ set_limits(struct server *s)
 		setrlimit(RLIMIT_NOFILE, &r);
 		getrlimit(RLIMIT_NOFILE, &r);
 	}
-	s->max = r.rlim_cur > 100000 ? 100000 : r.rlim_cur > SPARE_FDS + 4 ? (size_t)r.rlim_cur - SPARE_FDS : 4;
+	s->max = r.rlim_cur > CONNS_MAX ? CONNS_MAX : r.rlim_cur > SPARE_FDS + 4 ? (size_t)r.rlim_cur - SPARE_FDS : 4;
 	if (s->opts->connections && s->opts->connections < s->max)
 		s->max = s->opts->connections;
 }
@@ -511,7 +513,7 @@ make_room(struct server *s, struct now now)
 	for (size_t i = 1; i < s->conns; i++)
 		if (conn_idle(s->conn[i]) < conn_idle(s->conn[oldest]))
 			oldest = i;
-	if (!s->conns || conn_idle(s->conn[oldest]) > now.mono - 1000000)
+	if (!s->conns || conn_idle(s->conn[oldest]) > now.mono - SECOND)
 		return false;
 	drop(s, oldest);
 	return true;
@@ -526,13 +528,13 @@ take(struct server *s, int listener, struct now now)
 		int fd;
 
 		if (s->conns >= s->max && !make_room(s, now)) {
-			s->paused = now.mono + 100000;
+			s->paused = now.mono + PAUSE;
 			return;
 		}
 		fd = accept(listener, NULL, NULL);
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-				s->paused = now.mono + 100000;
+				s->paused = now.mono + PAUSE;
 			return;
 		}
 		sys_cloexec(fd);
@@ -566,7 +568,7 @@ prepare(struct server *s, int64_t now)
 		until = min(until, queue_due(s->store));
 	until = min(until, api_due(s->api));
 	if (s->opts->local)
-		until = min(until, s->quiet + (int64_t)IDLE * 1000000);
+		until = min(until, s->quiet + IDLE * SECOND);
 	*p++ = (struct pollfd){.fd = wake[0], .events = POLLIN};
 	for (int i = 0; i < s->listeners; i++)
 		*p++ = (struct pollfd){.fd = deaf ? -1 : s->listener[i], .events = POLLIN};
@@ -579,7 +581,7 @@ prepare(struct server *s, int64_t now)
 	}
 	if (again || until <= now)
 		return 0;
-	return until - now > 3600000000 ? 3600000 : (int)((until - now + 999) / 1000);
+	return until - now > 3600 * SECOND ? 3600 * 1000 : (int)((until - now + 999) / 1000);
 }
 
 /* The requests that have come, those that waited for auth, those that waited for room, fetches for which there is a task now. */
@@ -613,7 +615,6 @@ settle(struct server *s, struct now now)
 	bool held = !journal_commit(s->journal, &s->store, now, &e);
 
 	now = time_now();
-
 	if (!held && !s->trouble)
 		warn("%s: %s: changes are refused until that is mended", s->dir, e.msg);
 	else if (s->trouble && journal_mode(s->journal) == JOURNAL_FINE)
@@ -654,7 +655,7 @@ deserted(struct server *s, int64_t now)
 {
 	if (s->conns || queue_running(s->store))
 		s->quiet = now;
-	return s->opts->local && now - s->quiet >= (int64_t)IDLE * 1000000;
+	return s->opts->local && now - s->quiet >= IDLE * SECOND;
 }
 
 static void
@@ -684,7 +685,7 @@ turns(struct server *s)
 static void
 goodbye(struct server *s)
 {
-	int64_t end = sys_mono() + (int64_t)GOODBYE * 1000000;
+	int64_t end = sys_mono() + GOODBYE * SECOND;
 
 	for (size_t i = 0; i < s->conns; i++)
 		conn_end(s->conn[i]);

@@ -11,7 +11,6 @@
 
 enum {
 	DAY = 86400,
-	SECOND = 1000000,
 	DIGITS = 312              /* of the largest double, with sign */
 };
 #define TWO63 9223372036854775808.0

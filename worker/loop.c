@@ -18,7 +18,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define SECOND ((int64_t)1000000)
 
 extern char **environ;
 
@@ -27,6 +26,7 @@ enum {
 	FLUSH = 5,                /* seconds for a slow reader of our output, at the end */
 	CALLS = 4,                /* fetches under way at once */
 	HOLD = 60,                /* seconds that a server is asked to hold a fetch */
+	WAKE = 60,                /* seconds that nothing wakes us, at most */
 	TYPED = 4096,             /* bytes for a job that does not read */
 	DRAW = 200 * 1000,        /* between two pictures of the progress */
 	COUNT = 2,                /* seconds between two looks at the queue for it */
@@ -1104,14 +1104,6 @@ gather(struct loop *l, struct part *p, int64_t *wake)
 	return n;
 }
 
-static int
-until(int64_t wake)
-{
-	int64_t left = wake == INT64_MAX ? 60000 : (wake - sys_mono() + 999) / 1000;
-
-	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
-}
-
 static void
 put(void *arg, int which, const char *p, size_t n)
 {
@@ -1149,14 +1141,14 @@ all_ended(struct loop *l, int64_t now)
 static void
 turn(struct loop *l)
 {
-	int64_t wake = INT64_MAX;
+	int64_t wake = sys_mono() + WAKE * SECOND;
 	struct part p;
 	char drain[256];
 	size_t n;
 
 	alarms(l, sys_mono(), &wake);
 	n = gather(l, &p, &wake);
-	if (poll(l->fds, (nfds_t)n, until(wake)) < 0)
+	if (poll(l->fds, (nfds_t)n, sys_timeout(wake)) < 0)
 		for (size_t i = 0; i < n; i++)
 			l->fds[i].revents = 0;
 	if (l->fds[0].revents)

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define SECOND ((int64_t)1000000)
-
 enum { WINDOW = 30 };   /* seconds */
 
 /* Takes note that the number is n now. */

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define SECOND ((int64_t)1000000)
-
 enum { CTRL_C = 3, CTRL_D = 4, ESCAPE = 27 };
 
 void

@@ -27,8 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SECOND ((int64_t)1000000)
-
 enum {
 	TAIL = 4096,              /* of the output, kept as traceback */
 	FINISH_MAX = 16 << 20,    /* of summary.json */
