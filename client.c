@@ -753,7 +753,7 @@ client_run(struct client *c, struct call *k)
 		if (k->done)
 			return k->status >= 200 && k->status < 300 ? 0 : -1;
 		n = client_fds(c, fds, &wake);
-		if (poll(fds, (nfds_t)n, sys_timeout(wake)) < 0)
+		if (poll(fds, (nfds_t)n, sys_timeout(wake, sys_mono())) < 0)
 			n = 0;
 	}
 }
@@ -769,7 +769,7 @@ find(struct client *c, struct place *p, struct err *e)
 	while (!(rc = locate_step(c->locate, p, e))) {
 		struct pollfd fd = {.fd = locate_fd(c->locate), .events = POLLIN};
 
-		poll(&fd, fd.fd >= 0, sys_timeout(locate_wake(c->locate)));
+		poll(&fd, fd.fd >= 0, sys_timeout(locate_wake(c->locate), sys_mono()));
 	}
 	return rc < 0 ? -1 : 0;
 }

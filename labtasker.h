@@ -114,7 +114,7 @@ void sys_close_from(int from, int keep);   /* every open descriptor from that on
 void sys_start(void);        /* once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no core files */
 int64_t sys_wall(void);
 int64_t sys_mono(void);      /* CLOCK_MONOTONIC, else times(2) */
-int sys_timeout(int64_t wake);        /* milliseconds for poll until wake (mono), a minute at most; INT64_MAX: -1 */
+int sys_timeout(int64_t wake, int64_t now);   /* milliseconds for poll, upwards, a minute at most; -1 for INT64_MAX */
 /* The wall time of what was read as if UTC and is this machine's local time; as it is where the system cannot tell. */
 int64_t sys_from_local(int64_t wall);
 void sys_random(void *p, size_t n);   /* /dev/urandom, else a mix of clocks, pids and addresses, said once on stderr */

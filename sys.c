@@ -50,9 +50,9 @@ sys_mono(void)
 }
 
 int
-sys_timeout(int64_t wake)
+sys_timeout(int64_t wake, int64_t now)
 {
-	int64_t left = wake - sys_mono();
+	int64_t left = wake - now;
 
 	return wake == INT64_MAX ? -1 : left <= 0 ? 0 : left > 60 * SECOND ? 60000 : (int)((left + 999) / 1000);
 }

@@ -941,7 +941,7 @@ wait_for(struct run *r, struct pollfd *fds, bool reading)
 		in = all;
 		fds[all++] = (struct pollfd){.fd = r->s->in.fd, .events = POLLIN};
 	}
-	if (poll(fds, (nfds_t)all, sys_timeout(wake)) < 0)
+	if (poll(fds, (nfds_t)all, sys_timeout(wake, sys_mono())) < 0)
 		return 0;
 	if (wake_pipe[0] >= 0 && fds[n].revents) {
 		unsigned char sig = 0;

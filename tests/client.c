@@ -720,7 +720,7 @@ drive(struct client *c, struct call **k, size_t n)
 		if (done == n)
 			return;
 		nfds = client_fds(c, fds, &wake);
-		if (fake_poll(fds, (nfds_t)nfds, sys_timeout(wake)) < 0)
+		if (fake_poll(fds, (nfds_t)nfds, sys_timeout(wake, sys_mono())) < 0)
 			nfds = 0;
 	}
 }

@@ -1148,7 +1148,7 @@ turn(struct loop *l)
 
 	alarms(l, sys_mono(), &wake);
 	n = gather(l, &p, &wake);
-	if (poll(l->fds, (nfds_t)n, sys_timeout(wake)) < 0)
+	if (poll(l->fds, (nfds_t)n, sys_timeout(wake, sys_mono())) < 0)
 		for (size_t i = 0; i < n; i++)
 			l->fds[i].revents = 0;
 	if (l->fds[0].revents)
