@@ -621,7 +621,8 @@ explain(struct tls_trust *t, const struct cert *c, unsigned code)
 			err_set(&t->why, 1, "its certificate is for %s: use that name in the URL, or let the certificate have this one too "
 			    "(subjectAltName), or --pin %s", names.p, pin.p);
 		else
-			err_set(&t->why, 1, "its certificate names no host: let it have the one of the URL (subjectAltName), or --pin %s", pin.p);
+			err_set(&t->why, 1, "its certificate names no host: let it have the one of the URL (subjectAltName), or "
+			    "--pin %s", pin.p);
 	} else if (code == BR_ERR_X509_EXPIRED) {
 		bool early = c->from * 1000000 > now, late = c->until * 1000000 < now;
 
@@ -893,7 +894,8 @@ warn_of(const struct tls_identity *i, const char *path, const struct cert *own, 
 	if (pub->key_type == BR_KEYTYPE_RSA && pub->key.rsa.nlen < RSA_MIN / 8)
 		warn("%s: its key is shorter than %d bits: %s", path, RSA_MIN, refused);
 	for (size_t k = 1; k < i->certs; k++, c = next)
-		if (read_cert(&next, (struct str){(const char *)i->chain[k].data, i->chain[k].data_len}) < 0 || !str_eq(c.issuer, next.subject)) {
+		if (read_cert(&next, (struct str){(const char *)i->chain[k].data, i->chain[k].data_len}) < 0 ||
+		    !str_eq(c.issuer, next.subject)) {
 			warn("%s: after its own certificate comes not who issued it, and so on: clients may refuse it", path);
 			return;
 		}

@@ -170,9 +170,11 @@ compose(struct buf *b, const struct answers *an, const struct args *a, struct er
 	json_repr(&number, a->val[INTERVAL].real);
 	rc = toml_set(b, "task", "heartbeat_interval", number.p, e) < 0 ||
 	    toml_set(b, "", "enable_traceback_filter", a->val[TRACEBACK].num ? "true" : "false", e) < 0 ||
-	    (cacert && toml_settext(b, "endpoint", "cacert", cacert, e) < 0) || (pin && toml_settext(b, "endpoint", "pin", pin, e) < 0) ||
+	    (cacert && toml_settext(b, "endpoint", "cacert", cacert, e) < 0) ||
+	    (pin && toml_settext(b, "endpoint", "pin", pin, e) < 0) ||
 	    (an->url && (toml_settext(b, "endpoint", "api_base_url", an->url, e) < 0 ||
-	    toml_settext(b, "queue", "queue_name", an->queue, e) < 0 || toml_settext(b, "queue", "password", an->password, e) < 0));
+	    toml_settext(b, "queue", "queue_name", an->queue, e) < 0 ||
+	    toml_settext(b, "queue", "password", an->password, e) < 0));
 	buf_free(&number);
 	return rc ? -1 : 0;
 }

@@ -295,8 +295,9 @@ read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct e
 			    a->val[SLOT_ENV].list[i]);
 	read_require(&a->val[REQUIRE], l);
 	return check_dir(a->val[CHDIR].text, e) < 0 || read_statuses("--requeue-exit", a->val[REQUEUE].text, l->requeue, e) < 0 ||
-	    read_statuses("--fail-exit", a->val[FAIL].text, l->fail, e) < 0 || read_signal(a->val[WARN].text, &o->env.warn_signal, e) < 0 ||
-	    read_until(a->val[UNTIL].text, &o->until, e) < 0 || read_size(a->val[LOG_MAX].text, &o->env.logs.max, e) < 0 ? -1 : 0;
+	    read_statuses("--fail-exit", a->val[FAIL].text, l->fail, e) < 0 ||
+	    read_signal(a->val[WARN].text, &o->env.warn_signal, e) < 0 || read_until(a->val[UNTIL].text, &o->until, e) < 0 ||
+	    read_size(a->val[LOG_MAX].text, &o->env.logs.max, e) < 0 ? -1 : 0;
 }
 
 int

@@ -66,7 +66,8 @@ our_tty(int in)
 	return in >= 0 && tcgetpgrp(in) == getpgrp() ? in : -1;
 }
 
-/* The job had the foreground, so we are in the background and SIGTTOU would stop us.  Where a shell has it by now (bg), that keeps it. */
+/* The job had the foreground, so we are in the background and SIGTTOU would stop us.  Where a shell has it by now (bg), that keeps
+ * it. */
 static void
 take_tty(const struct job *j)
 {
@@ -83,7 +84,8 @@ take_tty(const struct job *j)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
-/* Ctrl-Z stops the job, whose terminal it is; the shell, to which it shall lead, waits for us.  So we stop as well, and go on together. */
+/* Ctrl-Z stops the job, whose terminal it is; the shell, to which it shall lead, waits for us.  So we stop as well, and go on
+ * together. */
 static void
 follow(struct job *j)
 {

@@ -99,12 +99,14 @@ mark(int sig)
 	errno = why;
 }
 
-/* What a signal does: ends the loop and its jobs; lets the jobs end and then the loop; stops both until SIGCONT; or only wakes us.  But for
- * the last, those that were ignored when we began (nohup, a shell's background) stay so. */
+/* What a signal does: ends the loop and its jobs; lets the jobs end and then the loop; stops both until SIGCONT; or only wakes
+ * us.  But for the last, those that were ignored when we began (nohup, a shell's background) stay so. */
 static const struct {
 	int sig;
 	enum { ENDS, DRAINS, STOPS, WAKES } kind;
-} signals[] = {{SIGTERM, ENDS}, {SIGINT, ENDS}, {SIGHUP, ENDS}, {SIGUSR1, ENDS}, {SIGUSR2, DRAINS}, {SIGTSTP, STOPS}, {SIGCHLD, WAKES}, {SIGALRM, WAKES},
+} signals[] = {
+	{SIGTERM, ENDS}, {SIGINT, ENDS}, {SIGHUP, ENDS}, {SIGUSR1, ENDS}, {SIGUSR2, DRAINS}, {SIGTSTP, STOPS}, {SIGCHLD, WAKES},
+	{SIGALRM, WAKES},
 #ifdef SIGWINCH
 	{SIGWINCH, WAKES},
 #endif
@@ -388,7 +390,8 @@ refused(struct loop *l, const struct call *k)
 	if (l->closed)
 		return;   /* it was said of another fetch */
 	if (k->status == 403)
-		warn("loop: worker %s may fetch no more: %s; `labtasker worker report %s active` lets it again", l->worker, k->err.msg, l->worker);
+		warn("loop: worker %s may fetch no more: %s; `labtasker worker report %s active` lets it again", l->worker,
+		    k->err.msg, l->worker);
 	else if (k->status == 401)
 		warn("loop: %s: %s: the queue was deleted, or its password changed", client_url(l->client), k->err.msg);
 	else
@@ -717,8 +720,8 @@ job_terminal(const struct loop *l)
 	return -1;
 }
 
-/* Ctrl-C goes to a job's terminal as a key, whose modes say whether it interrupts there.  Ctrl-Z, too; but a job that leads a session
- * cannot be stopped by it, so unless another group has the foreground there it is for us. */
+/* Ctrl-C goes to a job's terminal as a key, whose modes say whether it interrupts there.  Ctrl-Z, too; but a job that leads a
+ * session cannot be stopped by it, so unless another group has the foreground there it is for us. */
 static void
 note_signals(struct loop *l, int fd, const char *p, size_t n)
 {

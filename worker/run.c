@@ -716,8 +716,8 @@ take_finish(struct run *r)
 		r->finished = true;
 		summary = NULL;
 	} else {
-		text = xprintf("status.json and summary.json of the job's finish cannot be used: %s: its exit status counts", *e.msg ? e.msg :
-		    "a status and a dict must stand there");
+		text = xprintf("status.json and summary.json of the job's finish cannot be used: %s: its exit status counts",
+		    *e.msg ? e.msg : "a status and a dict must stand there");
 		say(r, text);
 	}
 	free(text);
