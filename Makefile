@@ -26,7 +26,7 @@ labtasker: $(SRC) *.h worker/*.h server/*.h cli/*.h
 static:
 	@case '$(CC)' in *musl*) ;; *) echo 'static: with glibc, host names need its shared libraries at run time; CC=musl-gcc avoids that' >&2;; esac
 	$(MAKETLS)
-	$(CC) $(CFLAGS) -Os -fno-asynchronous-unwind-tables $(TLSFLAGS) -static -s -o labtasker $(SRC) $(TLSLIB) $(LDFLAGS)
+	$(CC) $(CFLAGS) -Os -fno-asynchronous-unwind-tables -fno-pie $(TLSFLAGS) -static -s -o labtasker $(SRC) $(TLSLIB) $(LDFLAGS)
 
 # Needs a C compiler, make and sh; takes seconds.
 test: labtasker

@@ -112,6 +112,17 @@ put(struct change *ch, const struct json *updates, const struct json *olds)
 	}
 }
 
+/* Opens the client and finds the tasks that are meant.  False: the exit status is set. */
+static bool
+find(struct change *ch, const struct select_text *t, const struct args *a, bool empty, struct err *e)
+{
+	if (e->code || select_from(&ch->select, t, a, empty, e) < 0)
+		ch->rc = ask_fail(ch->x, e);
+	else if ((ch->c = ask_open(ch->x, false, true, &ch->rc)) && !ch->select.named && select_ids(ch->x, ch->c, &ch->select) < 0)
+		ch->rc = EXIT_REFUSED;
+	return ch->c && !ch->rc;
+}
+
 /* ---- update ---- */
 
 enum { ID, NAME, STATUS, FILTER, UPDATE, LIMIT, OFFSET, RESET, QUIET, EDITOR, JSON, VERBOSE, END };
@@ -294,20 +305,12 @@ cmd_task_update(struct context *x, struct args *a)
 		err_set(&e, EXIT_USAGE, "-q leaves no editor: give changes with -u or after --");
 	if (update && update->len && v[EDITOR].given)
 		err_set(&e, EXIT_USAGE, "--editor is for when no change is given");
-	if (e.code || select_from(&ch.select, &t, &none, false, &e) < 0) {
-		ch.rc = ask_fail(x, &e);
-		goto out;
+	if (find(&ch, &t, &none, false, &e)) {
+		if (update->len)
+			update_all(&ch, update, NULL);
+		else
+			edit_all(&ch, v[EDITOR].text);
 	}
-	ch.c = ask_open(x, false, true, &ch.rc);
-	if (!ch.c)
-		goto out;
-	if (!ch.select.named && select_ids(x, ch.c, &ch.select) < 0)
-		ch.rc = EXIT_REFUSED;
-	else if (update->len)
-		update_all(&ch, update, NULL);
-	else
-		edit_all(&ch, v[EDITOR].text);
-out:
 	client_close(ch.c);
 	select_free(&ch.select);
 	json_free(d);
@@ -376,22 +379,12 @@ set_state(struct context *x, struct args *a, bool requeue)
 	json_settext(d, d->root, "status", requeue ? "pending" : "cancelled");
 	select_init(&ch.select, API_TASK_SEARCH);
 	ch.select.verbose = v[A_VERBOSE].num;
-	if (select_from(&ch.select, &t, a, true, &e) < 0) {
-		ch.rc = ask_fail(x, &e);
-		goto out;
-	}
-	ch.c = ask_open(x, false, true, &ch.rc);
-	if (!ch.c)
-		goto out;
-	if (!ch.select.named && select_ids(x, ch.c, &ch.select) < 0)
-		ch.rc = EXIT_REFUSED;
-	else
+	if (find(&ch, &t, a, true, &e))
 		update_all(&ch, d->root, requeue ? NULL : unended);
 	if (!ch.rc && ch.done < ch.found)
 		warn("task cancel: %lu of %lu had ended and were left alone", (unsigned long)(ch.found - ch.done), (unsigned long)ch.found);
-	if (ch.select.named && ch.found < ch.select.nid)
+	if (ch.c && ch.select.named && ch.found < ch.select.nid)
 		ch.rc = EXIT_REFUSED;
-out:
 	client_close(ch.c);
 	select_free(&ch.select);
 	json_free(d);

@@ -430,15 +430,14 @@ has_terminal(void)
 }
 
 static int
-begin(struct server *s, struct err *e)
+set_signals(const struct serve_opts *o, struct err *e)
 {
-	const struct serve_opts *o = s->opts;
 	struct sigaction sa = {.sa_handler = on_signal};
 
 	sigemptyset(&sa.sa_mask);
 	ending = hung_up = 0;
 	if (sys_pipe(wake) < 0)
-		return err_set(e, EXIT_REFUSED, "pipe: %s", strerror(errno));
+		return err_set(e, EXIT_REFUSED, "pipe: %s: raise the limit of descriptors (ulimit -n)", strerror(errno));
 	sys_nonblock(wake[0], true);
 	sys_nonblock(wake[1], true);
 	if (signal(SIGTERM, SIG_DFL) != SIG_IGN)   /* ignored: a batch script has it outlive the workers that are told as well */
@@ -452,12 +451,19 @@ begin(struct server *s, struct err *e)
 		sigaction(SIGHUP, &sa, NULL);
 	else
 		signal(SIGHUP, SIG_IGN);   /* nohup, or a service manager that would have us read anew what we do not have */
-	sa.sa_handler = SIG_IGN;   /* a file over its limit is a full disk to us */
-	sigaction(SIGXFSZ, &sa, NULL);
-	set_limits(s);
-	if (o->log && log_check(o->log, e) < 0)
+	signal(SIGXFSZ, SIG_IGN);   /* a file over its limit is a full disk to us */
+	return 0;
+}
+
+static int
+begin(struct server *s, struct err *e)
+{
+	const struct serve_opts *o = s->opts;
+
+	if (set_signals(o, e) < 0)
 		return -1;
-	if (read_identity(s, e) < 0)
+	set_limits(s);
+	if ((o->log && log_check(o->log, e) < 0) || read_identity(s, e) < 0)
 		return -1;
 	s->claim = claim_take(s->dir, e);
 	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0 || publish(s, e) < 0)

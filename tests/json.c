@@ -635,6 +635,12 @@ test_make(void)
 	check(b.len == 123 && sound(other->root) && json_gets(other->root, "t")->tag == 5, "copied: %s", b.p);
 	check(!json_gets(other->root, "x") && !json_gets(json_gets(other->root, "list"), "x"), "what is not there");
 	check(!json_gets(NULL, "x"), "in nothing");
+	json_settext(other, other->root, "t", "text");
+	json_settext(other, other->root, "t", NULL);
+	json_sets(other, other->root, "f", json_mkint(other, 7));
+	check(str_is(json_text(json_gets(other->root, "t")), "text"), "a text in place of another value, and NULL changes nothing");
+	check(json_text(json_gets(other->root, "s")).n == 3, "a text with U+0000");
+	check(!json_text(json_gets(other->root, "f")).p && !json_text(NULL).p, "what is no text");
 	buf_free(&b);
 	json_free(other);
 	json_free(NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* util.c: numbers, durations, names, UTF-8, ids, buffers. */
+/* util.c: numbers, durations, names, UTF-8, ids, buffers; of sys.c, sys_timeout. */
 #include "../labtasker.h"
 #include "test.h"
 
@@ -137,7 +137,29 @@ test_buf(void)
 	for (int i = 0; i < 100000; i++)
 		buf_addc(&b, (char)('a' + i % 26));
 	check(b.len == 100000 && b.p[99999] == 'a' + 99999 % 26 && !b.p[100000], "a long buf");
-	buf_free(&b);
+	buf_wipe(&b);
+	check(!b.p && !b.len && !b.cap, "buf_wipe");
+	buf_wipe(&b);
+}
+
+static void
+test_hex(void)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+
+	for (int i = 0; i < 32; i++)
+		check(hex_digit(digits[i]) == i % 16, "hex_digit('%c')", digits[i]);
+	for (int c = -128; c < 256; c++)
+		check((hex_digit(c) >= 0) == (c > 0 && strchr(digits, c) != NULL), "hex_digit(%d)", c);
+}
+
+static void
+test_timeout(void)
+{
+	check(sys_timeout(INT64_MAX, 5) == -1, "without an end");
+	check(sys_timeout(5, 5) == 0 && sys_timeout(-1, 5) == 0, "it is over");
+	check(sys_timeout(6, 5) == 1 && sys_timeout(1005, 5) == 1 && sys_timeout(1006, 5) == 2, "upwards");
+	check(sys_timeout(INT64_MAX - 1, 5) == 60000 && sys_timeout(3600 * SECOND, 0) == 60000, "a minute at most");
 }
 
 static void
@@ -164,6 +186,8 @@ main(void)
 	test_names();
 	test_uuid();
 	test_buf();
+	test_hex();
+	test_timeout();
 	test_err();
 	return test_done("util");
 }

@@ -1211,6 +1211,42 @@ in_doubt(struct run *r, int status, int64_t now)
 	return now < r->doubt;
 }
 
+/* What was due for the job by the clock: the end of --time-limit, the next signal. */
+static void
+hasten(struct run *r, int64_t now)
+{
+	bool last = r->next_sig != SIGTERM;
+
+	if (r->limit_at && r->limit_at <= now) {
+		r->slow = true;
+		r->limit_at = 0;
+		terminate(r, now);
+	}
+	if (r->next_at && r->next_at <= now)
+		send_signal(r, r->next_sig, last ? 0 : SIGKILL, last ? 0 : now + r->env->grace / 4);
+}
+
+/* The calls that end it: sends the one of the state, or takes its answer and goes on. */
+static void
+step_calls(struct run *r, int64_t now)
+{
+	while (moves[r->state].make) {
+		struct call *k = r->call;
+
+		if (k ? !k->done : r->when > now)
+			return;
+		if (!k) {
+			r->bare = r->bare || r->state == BARE;
+			r->call = moves[r->state].make(r);
+			client_send(r->env->client, r->call);
+			return;
+		}
+		r->call = NULL;
+		moves[r->state].answer(r, k, now);
+		call_free(k);
+	}
+}
+
 bool
 run_step(struct run *r, int64_t now)
 {
@@ -1220,13 +1256,8 @@ run_step(struct run *r, int64_t now)
 
 	if (r->beat && r->beat->done)
 		beat_answered(r, now);
-	if (r->job && r->limit_at && r->limit_at <= now) {
-		r->slow = true;
-		r->limit_at = 0;
-		terminate(r, now);
-	}
-	if (r->job && r->next_at && r->next_at <= now)
-		send_signal(r, r->next_sig, r->next_sig == SIGTERM ? SIGKILL : 0, r->next_sig == SIGTERM ? now + r->env->grace / 4 : 0);
+	if (r->job)
+		hasten(r, now);
 	ends = r->job && job_ended(r->job, &status, &u);
 	if (ends && in_doubt(r, status, now))
 		return false;
@@ -1234,22 +1265,6 @@ run_step(struct run *r, int64_t now)
 		step_pipe(r, now);
 	else if (ends)
 		ended(r, status, &u, now);
-	while (moves[r->state].make) {
-		struct call *k = r->call;
-
-		if (!k && r->when > now)
-			break;
-		if (!k) {
-			r->bare = r->bare || r->state == BARE;
-			r->call = moves[r->state].make(r);
-			client_send(r->env->client, r->call);
-			break;
-		}
-		if (!k->done)
-			break;
-		r->call = NULL;
-		moves[r->state].answer(r, k, now);
-		call_free(k);
-	}
+	step_calls(r, now);
 	return r->state == OVER;
 }
