@@ -68,6 +68,7 @@ struct str {
 struct str str_of(const char *s);
 bool str_is(struct str a, const char *s);
 bool str_eq(struct str a, struct str b);
+int str_order(struct str a, struct str b);      /* by their bytes: < 0, 0, > 0 */
 bool str_caseis(struct str a, const char *s);   /* ASCII case ignored */
 
 /* A growing byte string; {0} is empty.  p is terminated by a 0 that len does not count, once anything was added. */

@@ -32,7 +32,7 @@ sys_wall(void)
 	struct timeval tv;
 
 	gettimeofday(&tv, NULL);
-	return (int64_t)tv.tv_sec * 1000000 + tv.tv_usec;
+	return (int64_t)tv.tv_sec * SECOND + tv.tv_usec;
 }
 
 int64_t
@@ -42,7 +42,7 @@ sys_mono(void)
 	struct timespec ts;
 
 	if (!clock_gettime(CLOCK_MONOTONIC, &ts))
-		return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+		return (int64_t)ts.tv_sec * SECOND + ts.tv_nsec / 1000;
 #endif
 	struct tms unused;
 
@@ -238,15 +238,15 @@ sys_start(void)
 int64_t
 sys_from_local(int64_t wall)
 {
-	int64_t part = wall % 1000000 + (wall % 1000000 < 0 ? 1000000 : 0);
-	time_t t = (time_t)((wall - part) / 1000000);
+	int64_t part = wall % SECOND + (wall % SECOND < 0 ? SECOND : 0);
+	time_t t = (time_t)((wall - part) / SECOND);
 	struct tm tm;
 
 	if (!gmtime_r(&t, &tm))
 		return wall;
 	tm.tm_isdst = tm.tm_wday = -1;
 	t = mktime(&tm);
-	return tm.tm_wday < 0 ? wall : (int64_t)t * 1000000 + part;
+	return tm.tm_wday < 0 ? wall : (int64_t)t * SECOND + part;
 }
 
 void

@@ -624,9 +624,9 @@ explain(struct tls_trust *t, const struct cert *c, unsigned code)
 			err_set(&t->why, 1, "its certificate names no host: let it have the one of the URL (subjectAltName), or "
 			    "--pin %s", pin.p);
 	} else if (code == BR_ERR_X509_EXPIRED) {
-		bool early = c->from * 1000000 > now, late = c->until * 1000000 < now;
+		bool early = c->from * SECOND > now, late = c->until * SECOND < now;
 
-		date_iso(when, (early ? c->from : c->until) * 1000000);
+		date_iso(when, (early ? c->from : c->until) * SECOND);
 		when[10] = 0;
 		if (early || late)
 			err_set(&t->why, 1, "its certificate %s %s: %s (the clock here says %s)",
@@ -658,7 +658,7 @@ judge_chain(struct verifier *v, const struct cert *cert)
 	struct store s = {.wanted = cert, .nwanted = v->certs};
 	struct tls_trust *t = v->trust;
 	const br_x509_class **ctx = &v->chain.vtable;
-	int64_t now = sys_wall() / 1000000;
+	int64_t now = sys_wall() / SECOND;
 	unsigned code;
 
 	if ((t->cacert ? add_named(&s, t->cacert, &t->why) : add_usual(&s, &t->why)) < 0) {
@@ -889,7 +889,7 @@ warn_of(const struct tls_identity *i, const char *path, const struct cert *own, 
 	static const char refused[] = "clients will refuse it, but for those with a --pin";
 	struct cert c = *own, next;
 
-	if (own->until * 1000000 < sys_wall())
+	if (own->until * SECOND < sys_wall())
 		warn("%s: its certificate has expired: %s", path, refused);
 	if (pub->key_type == BR_KEYTYPE_RSA && pub->key.rsa.nlen < RSA_MIN / 8)
 		warn("%s: its key is shorter than %d bits: %s", path, RSA_MIN, refused);

@@ -226,7 +226,7 @@ cmd_event_listen(struct context *x, struct args *a)
 	l.call = call_new(API_EVENTS);
 	l.call->sink = hear;
 	l.call->arg = &l;
-	l.call->deadline = sys_mono() + timeout * 1000000;
+	l.call->deadline = sys_mono() + timeout * SECOND;
 	client_run(l.client, l.call);   /* comes back only when refused */
 	ask_fail(x, &l.call->err);
 	call_free(l.call);

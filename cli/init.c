@@ -315,9 +315,9 @@ show(const struct context *x, struct buf *text, bool as_json)
 	queue = json_gets(d->root, "queue");
 	if (queue && json_gets(queue, "password"))
 		rc = toml_settext(text, "queue", "password", hidden, &e);
-	if (rc < 0)
+	if (rc < 0) {
 		rc = ask_fail(x, &e);
-	else if (as_json) {
+	} else if (as_json) {
 		if (queue && json_gets(queue, "password"))
 			json_settext(d, queue, "password", hidden);
 		json_print(&b, d->root, 0);

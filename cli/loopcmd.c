@@ -241,7 +241,7 @@ read_until(const char *text, int64_t *wall, struct err *e)
 
 	if (!text) {
 		if (slurm && !parse_int(str_of(slurm), &n) && n > 0)
-			*wall = n * 1000000;
+			*wall = n * SECOND;
 		return 0;
 	}
 	if (*text == '+' && !parse_duration(str_of(text + 1), &seconds) && seconds > 0)

@@ -410,14 +410,6 @@ put_order(struct buf *b, const struct json *v)
 	}
 }
 
-static int
-compare(struct str a, struct str b)
-{
-	int d = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
-
-	return d ? d : (a.n > b.n) - (a.n < b.n);
-}
-
 /* A list is as its least element, downwards as its greatest; an empty one comes before null. */
 static void
 put_key(struct buf *b, const struct json *v, bool desc)
@@ -430,7 +422,7 @@ put_key(struct buf *b, const struct json *v, bool desc)
 
 			buf_clear(&one);
 			put_order(&one, i);
-			if (i != v->head && (compare((struct str){one.p, one.len}, (struct str){best.p, best.len}) < 0) == desc)
+			if (i != v->head && (str_order((struct str){one.p, one.len}, (struct str){best.p, best.len}) < 0) == desc)
 				continue;
 			best = one;
 			one = swap;
@@ -451,7 +443,7 @@ by_key(const void *a, const void *b)
 {
 	const struct row *r = a, *s = b;
 
-	return compare(r->key, s->key);
+	return str_order(r->key, s->key);
 }
 
 /* Adds a row; its places are offsets until pin. */

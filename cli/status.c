@@ -89,7 +89,7 @@ keep_running(struct state *s, const struct json *task)
 	copy(s, r, task, "start_time");
 	copy(s, r, task, "retries");
 	if (!time_of(json_gets(task, "start_time"), &since, &zoned) && zoned)
-		json_sets(s->d, r, "age", json_mkint(s->d, (sys_wall() - since) / 1000000));
+		json_sets(s->d, r, "age", json_mkint(s->d, (sys_wall() - since) / SECOND));
 	else
 		json_sets(s->d, r, "age", json_mknull(s->d));
 	json_push(s->running, r);
@@ -260,7 +260,7 @@ put_json(struct buf *b, struct state *s)
 	json_sets(d, d->root, "oldest_pending", s->oldest ? json_mkstr(d, str_of(s->oldest)) : json_mknull(d));
 	json_sets(d, d->root, "rate", s->rate >= 0 ? json_mkdouble(d, s->rate) : json_mknull(d));
 	json_sets(d, d->root, "remaining", left >= 0 ? json_mkint(d, (int64_t)left) : json_mknull(d));
-	date_iso(end, sys_wall() + (int64_t)left * 1000000);
+	date_iso(end, sys_wall() + (int64_t)left * SECOND);
 	json_sets(d, d->root, "end", left >= 0 ? json_mkstr(d, str_of(end)) : json_mknull(d));
 	json_sets(d, d->root, "running", s->running);
 	json_print(b, d->root, 0);
@@ -303,7 +303,7 @@ static void
 put_pace(struct buf *b, const struct state *s)
 {
 	double left = remaining(s);
-	time_t end = (time_t)(sys_wall() / 1000000 + (int64_t)left);
+	time_t end = (time_t)(sys_wall() / SECOND + (int64_t)left);
 	struct tm tm = {.tm_mday = 1};
 	char text[40];
 

@@ -10,7 +10,7 @@
 
 enum { ALL, TIMEOUT, END };
 #define SOONEST 50000          /* microseconds between questions, growing */
-#define LATEST 1000000
+#define LATEST SECOND
 
 const struct opt wait_opts[] = {
 	[ALL] = {"-a --all", OPT_FLAG, NULL, "for all tasks of the queue", NULL},

@@ -329,7 +329,7 @@ hold(struct ask *a, const struct fetch *in, const struct json *filter, int64_t s
 	if (!seconds || (*w && wait_over(*w, a->now)))
 		return false;
 	if (!*w)
-		*w = wait_new(a->r->waits, a->store, a->queue, in, filter, a->now.mono + seconds * 1000000, a->req->who);
+		*w = wait_new(a->r->waits, a->store, a->queue, in, filter, a->now.mono + seconds * SECOND, a->req->who);
 	a->held = true;
 	return true;
 }

@@ -47,7 +47,7 @@ read_json(const char *path)
 static int
 take_lock(const struct claim *c, const char *path, struct err *e)
 {
-	int64_t end = sys_mono() + (int64_t)ENDING * 1000000;
+	int64_t end = sys_mono() + ENDING * SECOND;
 
 	for (;;) {
 		struct err why = {0};

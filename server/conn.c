@@ -167,9 +167,9 @@ conn_deadline(const struct conn *c)
 	int64_t end = INT64_MAX, whole;
 
 	if (c->linger)
-		return c->since + (int64_t)LINGER * 1000000;
+		return c->since + LINGER * SECOND;
 	if (c->out.len)
-		end = c->since + (c->listener ? (int64_t)STALL * 1000000 : c->opts->patience);
+		end = c->since + (c->listener ? STALL * SECOND : c->opts->patience);
 	whole = partial(c) ? c->began + c->opts->patience + (int64_t)c->got * PACE : INT64_MAX;
 	return whole < end ? whole : end;
 }
@@ -202,7 +202,7 @@ put_head(struct conn *c, int status, const char *type, size_t length, int64_t wa
 	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	static int64_t made = INT64_MIN;
 	static char date[48];
-	int64_t now = wall / 1000000, year;
+	int64_t now = wall / SECOND, year;
 	int month, day;
 
 	if (now != made) {

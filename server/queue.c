@@ -333,15 +333,6 @@ queue_at(const struct store *s, int64_t seq)
 	return q && q->v.seq == seq ? q : NULL;
 }
 
-static int
-compare(const char *name, struct str s)
-{
-	size_t n = strlen(name);
-	int c = memcmp(name, s.p, n < s.n ? n : s.n);
-
-	return c ? c : n < s.n ? -1 : n > s.n;
-}
-
 /* Where in by_name, of n queues, a name stands or would. */
 static size_t
 place_name(const struct store *s, size_t n, struct str name)
@@ -351,7 +342,7 @@ place_name(const struct store *s, size_t n, struct str name)
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (compare(s->by_name[mid]->v.name, name) < 0)
+		if (str_order(str_of(s->by_name[mid]->v.name), name) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -364,7 +355,7 @@ queue_named(const struct store *s, struct str name)
 {
 	size_t i = place_name(s, s->queues.n, name);
 
-	return i < s->queues.n && !compare(s->by_name[i]->v.name, name) ? s->by_name[i] : NULL;
+	return i < s->queues.n && !str_order(str_of(s->by_name[i]->v.name), name) ? s->by_name[i] : NULL;
 }
 
 static void

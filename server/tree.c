@@ -71,20 +71,11 @@ shapes_free(struct shapes *t)
 }
 
 static int
-key_order(struct str a, struct str b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int c = n ? memcmp(a.p, b.p, n) : 0;
-
-	return c ? c : (a.n > b.n) - (a.n < b.n);
-}
-
-static int
 member_order(const void *a, const void *b)
 {
 	const struct json *const *x = a, *const *y = b;
 
-	return key_order((*x)->key, (*y)->key);
+	return str_order((*x)->key, (*y)->key);
 }
 
 /* Puts the members of obj, sorted, at the end of t->key. */
@@ -506,7 +497,7 @@ test_keys(const struct need *n, size_t at, bool covered, const char **p, const c
 	struct str key;
 
 	while (next_key(p, end, &key)) {
-		int c = at ? key_order(key, n->part[at].name) : -1;
+		int c = at ? str_order(key, n->part[at].name) : -1;
 
 		if (c > 0 || (c < 0 && !covered))
 			return false;

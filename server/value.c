@@ -71,15 +71,6 @@ compare_mixed(int64_t i, double d)
 	return i != whole ? (i > whole) - (i < whole) : compare_real(0, d - (double)whole);
 }
 
-static int
-compare_text(struct str a, struct str b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int c = n ? memcmp(a.p, b.p, n) : 0;
-
-	return c ? c : (a.n > b.n) - (a.n < b.n);
-}
-
 static bool
 negative(struct str digits)
 {
@@ -136,7 +127,7 @@ compare_members(const struct json *a, const struct json *b)
 	for (; x && y && !c; x = x->next, y = y->next) {
 		if (a->type == JSON_OBJ) {
 			c = (int)value_kind(x) - (int)value_kind(y);
-			c = c ? c : compare_text(x->key, y->key);
+			c = c ? c : str_order(x->key, y->key);
 		}
 		c = c ? c : value_compare(x, y);
 	}
@@ -159,7 +150,7 @@ value_compare(const struct json *a, const struct json *b)
 		return value_compare_numbers(&m, &n);
 	case V_STR:
 	case V_DATE:
-		return compare_text((struct str){a->s, a->len}, (struct str){b->s, b->len});
+		return str_order((struct str){a->s, a->len}, (struct str){b->s, b->len});
 	case V_OBJ:
 	case V_ARR:
 		return compare_members(a, b);

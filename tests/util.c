@@ -143,6 +143,20 @@ test_buf(void)
 }
 
 static void
+test_order(void)
+{
+	static const char *const row[] = {"", "a", "a-", "aa", "b", "\xc3\xa4"};
+
+	for (int i = 0; i < 6; i++)
+		for (int j = 0; j < 6; j++) {
+			int c = str_order(str_of(row[i]), str_of(row[j]));
+
+			check((c > 0) - (c < 0) == (i > j) - (i < j), "str_order(\"%s\", \"%s\")", row[i], row[j]);
+		}
+	check(!str_order((struct str){0}, str_of("")), "nothing is empty");
+}
+
+static void
 test_hex(void)
 {
 	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
@@ -186,6 +200,7 @@ main(void)
 	test_names();
 	test_uuid();
 	test_buf();
+	test_order();
 	test_hex();
 	test_timeout();
 	test_err();

@@ -91,7 +91,7 @@ name_run(struct buf *b, const struct json *task, int64_t wall, struct err *e)
 {
 	const struct json *id = json_gets(task, "task_id"), *name = json_gets(task, "task_name");
 	bool named = name && name->type != JSON_NULL;
-	time_t t = (time_t)(wall / 1000000);
+	time_t t = (time_t)(wall / SECOND);
 	struct tm tm = {.tm_mday = 1};
 	char date[40];
 
