@@ -42,12 +42,12 @@ static const struct {
 	const char *name, *port;     /* port NULL: a path follows */
 } schemes[] = {{"http", "80"}, {"https", "443"}, {"unix", NULL}};
 
+static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};   /* before an IPv4 address */
+
 /* A numeric address as IPv6, IPv4 as ::ffff:a.b.c.d.  0 or -1. */
 static int
 pack(const char *host, unsigned char ip[16])
 {
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-
 	memcpy(ip, mapped, sizeof mapped);
 	return inet_pton(AF_INET, host, ip + 12) == 1 || inet_pton(AF_INET6, host, ip) == 1 ? 0 : -1;
 }
@@ -55,8 +55,6 @@ pack(const char *host, unsigned char ip[16])
 static bool
 is_mapped(const unsigned char ip[16])
 {
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-
 	return !memcmp(ip, mapped, sizeof mapped);
 }
 
