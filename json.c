@@ -1017,7 +1017,7 @@ verbatim(const char *p, const char *end, bool ascii)
 		p = plain(p, end);
 		if (p < end && (unsigned char)*p >= 0x80 && !ascii)
 			n = utf8_get(p, (size_t)(end - p), &cp);
-		if (!n)
+		if (!n || cp < 0xa0)   /* U+0080 to U+009F: terminals obey them, too */
 			return p;
 		p += n;
 	}
