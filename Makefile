@@ -91,14 +91,13 @@ install: labtasker
 	cp labtasker.1 '$(DESTDIR)$(PREFIX)/share/man/man1/labtasker.1'
 	chmod 644 '$(DESTDIR)$(PREFIX)/share/man/man1/labtasker.1'
 
+# The same sources give the same bytes, whoever builds (GNU tar); what was built is left out.
 dist:
-	rm -rf labtasker-$(VERSION)
-	mkdir labtasker-$(VERSION)
-	tar cf - README DESIGN PROTOCOL NEWS LICENSE Makefile labtasker.1 *.[ch] worker server cli tests bench contrib .ci | \
-	    (cd labtasker-$(VERSION) && tar xf -)
-	rm -rf labtasker-$(VERSION)/tests/bin
-	tar cf - labtasker-$(VERSION) | gzip -9n >labtasker-$(VERSION).tar.gz
-	rm -rf labtasker-$(VERSION)
+	find README DESIGN PROTOCOL NEWS LICENSE Makefile labtasker.1 *.[ch] worker server cli tests bench contrib .ci -type f \
+	    ! -path 'tests/bin/*' ! -name '*.o' ! -name '*.pyc' ! -name '.*.sw?' ! -name '*~' | LC_ALL=C sort >dist.files
+	tar cf - --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --transform='s,^,labtasker-$(VERSION)/,' \
+	    --mtime="$$(sed -n 's/^ -- .*>  //p' contrib/debian/changelog | head -n 1)" -T dist.files | gzip -9n >labtasker-$(VERSION).tar.gz
+	rm -f dist.files
 
 # A Debian package out of the tarball, in build/; DEB_BUILD_OPTIONS=nocheck leaves out the tests.
 deb: dist
@@ -110,6 +109,6 @@ deb: dist
 	lintian --fail-on error,warning build/*.changes
 
 clean:
-	rm -rf labtasker tests/bin build labtasker-$(VERSION) labtasker-$(VERSION).tar.gz
+	rm -rf labtasker tests/bin build labtasker-$(VERSION).tar.gz
 
 .PHONY: all static test check sim stress fuzz fault powercut demo bench bench-journal bench-server install dist deb clean
