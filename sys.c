@@ -69,7 +69,8 @@ random_mix(unsigned char *p, size_t n)
 		warn("/dev/urandom: %s: keys and passwords are made from clocks and process ids and may be guessed; mount /dev to mend it",
 		    strerror(errno));
 	said = true;
-	state ^= (uint64_t)sys_wall() * 0x9e3779b97f4a7c15u + (uint64_t)sys_mono() + ((uint64_t)getpid() << 32) + (uint64_t)(uintptr_t)&z;
+	state ^= (uint64_t)sys_wall() * 0x9e3779b97f4a7c15u + (uint64_t)sys_mono();
+	state += ((uint64_t)getpid() << 32) + (uint64_t)(uintptr_t)&z;
 	for (size_t i = 0; i < n; i++) {
 		state += 0x9e3779b97f4a7c15u;
 		z = (state ^ state >> 30) * 0xbf58476d1ce4e5b9u;

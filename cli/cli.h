@@ -108,7 +108,7 @@ struct table {                                              /* {.columns = N}; t
 	struct buf text;
 };
 void table_cell(struct table *t, struct str s);             /* the next cell, row by row */
-void table_visible(struct buf *b, struct str s, const char *newline);   /* s, with no control character that a terminal would obey */
+void table_visible(struct buf *b, struct str s, const char *newline);   /* control characters as \xNN, \n as newline */
 /* screen: cut the last column so that lines fit, 0: never.  colour: states in the column "status" are coloured. */
 void table_print(struct buf *b, const struct table *t, int screen, bool colour);
 void table_free(struct table *t);

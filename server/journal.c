@@ -831,7 +831,7 @@ shrink(struct journal *j)
 }
 
 /* Makes the successor, which has everything, the journal.  Its seal comes before the rename: from then on damage anywhere before
- * it is seen.  -1 with errno: the old one goes on; but where only the directory could not be synced the new one does, distrusted. */
+ * it is seen.  -1 with errno: the old one goes on; or, where only the directory could not be synced, the new one, distrusted. */
 static int
 finish_next(struct journal *j, struct now now)
 {

@@ -193,9 +193,9 @@ void deadline_remove(struct store *s, struct task *t);
 /* Members of images: those of a change are in its set. */
 enum {
 	M_SEQ = 1 << 0, M_NAME = 1 << 1, M_STATUS = 1 << 2, M_CREATED = 1 << 3, M_MODIFIED = 1 << 4, M_START = 1 << 5,
-	M_BEAT = 1 << 6, M_TASK_TIMEOUT = 1 << 7, M_HEARTBEAT = 1 << 8, M_MAX_RETRIES = 1 << 9, M_RETRIES = 1 << 10, M_PRIORITY = 1 << 11,
-	M_WORKER = 1 << 12, M_ARGS = 1 << 13, M_METADATA = 1 << 14, M_SUMMARY = 1 << 15, M_CMD = 1 << 16, M_RUN = 1 << 17,
-	M_END = 1 << 18, M_HASH = 1 << 19, M_IN = 1 << 20, M_ALL = (1 << 21) - 1,
+	M_BEAT = 1 << 6, M_TASK_TIMEOUT = 1 << 7, M_HEARTBEAT = 1 << 8, M_MAX_RETRIES = 1 << 9, M_RETRIES = 1 << 10,
+	M_PRIORITY = 1 << 11, M_WORKER = 1 << 12, M_ARGS = 1 << 13, M_METADATA = 1 << 14, M_SUMMARY = 1 << 15,
+	M_CMD = 1 << 16, M_RUN = 1 << 17, M_END = 1 << 18, M_HASH = 1 << 19, M_IN = 1 << 20, M_ALL = (1 << 21) - 1,
 	M_USED = 1 << 21           /* only where a dump tells of a task that runs */
 };
 struct task_image {

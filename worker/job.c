@@ -50,7 +50,7 @@ struct job {
 	int tty;                   /* a terminal whose foreground the job is, -1 none */
 	struct termios modes;      /* of it, before the job */
 	bool pty;                  /* fd[0] is a terminal's master; */
-	int slave;                 /* and this its other end until the leader has ended: else a job that closes its own gets HUP.  -1: none */
+	int slave;                 /* its other end, until the leader has ended: a job that closes its own gets no HUP; -1: none */
 	bool over;                 /* the leader has ended and was reaped */
 	int64_t since;             /* mono: when it was over, or something came since */
 	int status;

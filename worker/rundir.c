@@ -26,8 +26,8 @@ join(const char *dir, const char *name)
 	return xprintf("%s/%s", dir, name);
 }
 
-/* A file in dir with these bytes; flags: O_EXCL, a new one, O_TRUNC, also in the place of another.  What is there of it after a failure
- * is removed. */
+/* A file in dir with these bytes; flags: O_EXCL, a new one, O_TRUNC, also in the place of another.  What is there of it after a
+ * failure is removed. */
 static int
 put_file(const char *dir, const char *name, int flags, const void *p, size_t n, struct err *e)
 {
