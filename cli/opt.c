@@ -10,6 +10,7 @@
 
 /* What every command that speaks to a server takes. */
 enum { CACERT, PIN, COMMON };
+static const double FOREVER = 1e10;   /* seconds of a duration: what fits, in microseconds */
 static const struct opt common[COMMON + 1] = {
 	[CACERT] = {"--cacert", OPT_TEXT, "FILE|DIR", "https: believe servers with certificates of these issuers", NULL},
 	[PIN] = {"--pin", OPT_TEXT, "sha256:DIGEST", "https: believe the server with this key or certificate", NULL},
@@ -173,7 +174,7 @@ read_value(const struct opt *o, const char *text, struct optval *v)
 		return parse_float(str_of(text), &v->real) < 0 ? "a number" : NULL;
 	case OPT_DURATION:
 	case OPT_OPTIONAL:
-		return parse_duration(str_of(text), &v->real) < 0 ? "a duration (90, 1.5, 1h30m)" : NULL;
+		return parse_duration(str_of(text), &v->real) < 0 || v->real < 0 || v->real > FOREVER ? "a duration (90, 1.5, 1h30m)" : NULL;
 	case OPT_CHOICE:
 		v->num = choice(o->arg, text);
 		return v->num < 0 ? o->arg : NULL;
