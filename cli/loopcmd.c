@@ -254,6 +254,21 @@ read_until(const char *text, int64_t *wall, struct err *e)
 	return 0;
 }
 
+/* A slot without a value would have its jobs run with an empty one. */
+static int
+check_slot_env(const char *text, int64_t slots, struct err *e)
+{
+	const char *v = strchr(text, '=');
+	int64_t n = 1;
+
+	if (!v || v == text)
+		return err_set(e, EXIT_USAGE, "Invalid value for --slot-env: '%s': it must be NAME=V0,V1,...", text);
+	while ((v = strchr(v, ',')))
+		n += *v++ == ',';
+	return n < slots ? err_set(e, EXIT_USAGE, "Invalid value for --slot-env: '%s': %ld values for %ld slots (-j)", text, (long)n,
+	    (long)slots) : 0;
+}
+
 /* Better now than with the first task, which would have failed. */
 static int
 check_dir(const char *dir, struct err *e)
@@ -274,6 +289,7 @@ check_dir(const char *dir, struct err *e)
 static int
 read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct err *e)
 {
+	static const int counts[] = {MAX_TASKS, MAX_FAILURES};
 	unsigned char id[16];
 
 	if (a->val[WORKER].text && uuid_parse(str_of(a->val[WORKER].text), id) < 0)
@@ -290,9 +306,11 @@ read_values(const struct args *a, struct loop_opts *o, struct lists *l, struct e
 	if (a->val[SLOTS].num > 1 && a->val[STDIN].num)
 		return err_set(e, EXIT_USAGE, "--stdin is for one job at a time: not with -j");
 	for (int i = 0; i < a->val[SLOT_ENV].nlist; i++)
-		if (!strchr(a->val[SLOT_ENV].list[i], '=') || *a->val[SLOT_ENV].list[i] == '=')
-			return err_set(e, EXIT_USAGE, "Invalid value for --slot-env: '%s': it must be NAME=V0,V1,...",
-			    a->val[SLOT_ENV].list[i]);
+		if (check_slot_env(a->val[SLOT_ENV].list[i], a->val[SLOTS].num, e) < 0)
+			return -1;
+	for (size_t i = 0; i < LEN(counts); i++)
+		if (a->val[counts[i]].given && a->val[counts[i]].num < 1)
+			return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 or more", loop_opts[counts[i]].names);
 	read_require(&a->val[REQUIRE], l);
 	return check_dir(a->val[CHDIR].text, e) < 0 || read_statuses("--requeue-exit", a->val[REQUEUE].text, l->requeue, e) < 0 ||
 	    read_statuses("--fail-exit", a->val[FAIL].text, l->fail, e) < 0 ||
