@@ -494,7 +494,11 @@ struct json *
 literal_dict(struct json_doc *d, const char *option, const char *s, struct err *e)
 {
 	struct json *v = literal_parse(d, str_of(s));
+	struct json_doc *deep = v ? NULL : json_parse(s, strlen(s), NULL);   /* which nests deeper than Python reads */
 
+	if (deep)
+		v = json_copy(d, deep->root);
+	json_free(deep);
 	if (v && v->type == JSON_OBJ)
 		return v;
 	err_set(e, EXIT_USAGE, "Invalid value for %s: it must be a dict: '{\"key\": \"value\"}'", option);

@@ -65,3 +65,7 @@ ok "and that is said" has 'longer than 16 MiB: it is left out, and stays in' err
 id=$("$lt" submit --max-retries 1 -- --n 4 2>err)
 ok "a job that deletes its worker" status 1 "$lt" loop --heartbeat-timeout 1 -- sh -c '"$lt" worker delete -y "$LABTASKER_WORKER_ID"; exec sleep 30' x '%(n)'
 ok "is stopped, and the loop says why" has 'our worker was deleted: the job is stopped' err
+deep=$(awk 'BEGIN { for (i = 0; i < 300; i++) printf "{\"a\":"; printf "1"; for (i = 0; i < 300; i++) printf "}" }')
+ok "args that nest deeper than Python's literals" status 0 "$lt" submit --args "{\"deep\": $deep}"
+ok "reach the job" status 0 "$lt" loop -- echo '%(deep)'
+ok "whole" same "$(tr -d ' ' <out)" "$deep"
