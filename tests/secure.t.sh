@@ -13,6 +13,8 @@ place modes
 umask 000
 ok "a queue" status 0 "$lt" submit -- --n 1
 ok "a run" status 0 "$lt" loop -- sh -c 'umask 077; : >"$LABTASKER_LOG_DIR/own"; echo "got $0"' '%(n)'
+ok "a new password" status 0 "$lt" queue update --new-password other -q
+ok "which goes on" status 0 "$lt" task ls
 umask 022
 ok "directories are the user's alone" same "$(find .labtasker -type d ! -perm 700)" ""
 ok "so are files and sockets" same "$(find .labtasker ! -type d ! -perm 600)" ""
@@ -51,7 +53,7 @@ unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 ok "nor has the store" sh -c '! grep -rq "$1" store' x "$secret"
 
 place background
-ok "a server in the background" status 0 "$lt" submit --name private -- --n 1
+ok "a server in the background, where cores may be left" status 0 sh -c 'ulimit -S -c "$(ulimit -H -c)"; exec "$0" submit --name private -- --n 1' "$lt"
 pid=$(owner)
 line=$(args "$pid")
 ok "is not called by the command that started it" sh -c '! printf %s "$1" | grep -q private' x "$line"

@@ -25,6 +25,7 @@ ok 'no health is logged twice' same 1 "$(grep -c 'POST /api/v1/queues 201' log)"
 ok 'who, what, how it ended' has '^20[0-9-]*T[0-9:.]*Z unix q POST /api/v1/queues/me/tasks 201 [0-9]* [0-9]*\.[0-9]*$' log
 ok 'messages have a time' has '^20[0-9-]*T[0-9:.]*Z labtasker: serving store' log
 ok 'nothing on stderr' same '' "$(cat said)"
+ok "for the server's user alone" same '' "$(find log ! -perm 600)"
 mv log old
 kill -HUP $pid
 ok 'HUP opens it anew' await test -f log
