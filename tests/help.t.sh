@@ -36,6 +36,16 @@ endless() {
 	esac
 }
 
+# ends PID: within 20 s of a TERM.
+ends() {
+	kill "$1"
+	{ sleep 20; kill -9 "$1"; } >/dev/null 2>&1 &
+	wait "$1" 2>/dev/null
+	set -- $? $!
+	kill "$2"
+	[ "$1" -ne 137 ]
+}
+
 while read -r command; do
 	ok "$command: help" status 0 "$lt" help $command
 	ok "$command: --help is the same" sh -c '"$0" $1 --help | cmp -s - out' "$lt" "$command"
@@ -45,7 +55,7 @@ while read -r command; do
 	serve | "event listen")
 		sh -c "exec $example" >out 2>err </dev/null &
 		ok "$command: example: $example" endless "$command"
-		kill $! && wait $! 2>/dev/null
+		ok "$command: TERM ends it" ends $!
 		;;
 	*)
 		case $command in completion) sh=bash ;; *) sh=sh ;; esac
