@@ -1007,7 +1007,7 @@ put_escape(struct buf *b, uint32_t cp)
 
 /* The first byte from p on that is not copied as it is. */
 static const char *
-verbatim(const char *p, const char *end, bool ascii)
+verbatim(const char *p, const char *end, int flags)
 {
 	uint32_t cp;
 
@@ -1015,9 +1015,9 @@ verbatim(const char *p, const char *end, bool ascii)
 		size_t n = 0;
 
 		p = plain(p, end);
-		if (p < end && (unsigned char)*p >= 0x80 && !ascii)
+		if (p < end && (unsigned char)*p >= 0x80 && !(flags & JSON_ASCII))
 			n = utf8_get(p, (size_t)(end - p), &cp);
-		if (!n || cp < 0xa0)   /* U+0080 to U+009F: terminals obey them, too */
+		if (!n || (cp < 0xa0 && flags & JSON_TAME))
 			return p;
 		p += n;
 	}
@@ -1035,7 +1035,7 @@ json_putstr(struct buf *b, struct str s, int flags)
 		uint32_t cp;
 		size_t n;
 
-		stop = verbatim(p, end, ascii);
+		stop = verbatim(p, end, flags);
 		if (ascii)
 			for (const char *del; (del = memchr(p, 0x7f, (size_t)(stop - p))); p = del + 1) {
 				buf_add(b, p, (size_t)(del - p));

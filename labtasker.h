@@ -185,7 +185,8 @@ struct json_doc {
 enum {
 	JSON_DEPTH = 512,             /* OURS 4: nesting accepted by the parser */
 	JSON_SPACED = 1 << 8,         /* ", " and ": " as Python's json.dumps */
-	JSON_ASCII = 1 << 9           /* all but printable ASCII as \uXXXX */
+	JSON_ASCII = 1 << 9,          /* all but printable ASCII as \uXXXX */
+	JSON_TAME = 1 << 10           /* for terminals, which obey them: U+0080 to U+009F as \uXXXX */
 };                                    /* print flags: the low byte is the indentation, 0 = compact */
 
 /* Parses exactly one value with white space around it.  Repeated members: the first's place, the last's value.  Refused:

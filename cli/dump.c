@@ -40,7 +40,7 @@ static void
 put_line(void *arg, struct buf *b, const struct json *task)
 {
 	(void)arg;
-	json_print(b, task, 0);
+	json_print(b, task, JSON_TAME);
 }
 
 static int
@@ -56,7 +56,7 @@ put_head(const struct context *x, struct client *c)
 	json_sets(d, d->root, "labtasker_queue", json_mkint(d, 1));
 	for (size_t i = 0; !rc && i < LEN(keys); i++)
 		copy(d, d->root, k->doc->root, keys[i]);
-	json_print(&b, d->root, 0);
+	json_print(&b, d->root, JSON_TAME);
 	buf_addc(&b, '\n');
 	if (!rc)
 		rc = out_flush(&b);

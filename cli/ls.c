@@ -117,7 +117,7 @@ put_cell(struct buf *b, struct str field, const struct json *v)
 	if (!v || v->type == JSON_NULL) {
 		buf_addc(b, '-');
 	} else if (v->type != JSON_STR) {
-		json_print(b, v, JSON_SPACED);
+		json_print(b, v, JSON_SPACED | JSON_TAME);
 	} else if (time && v->len > 19 && v->s[10] == 'T') {
 		buf_add(b, v->s, 19);
 		buf_adds(b, v->s[v->len - 1] == 'Z' ? "Z" : "");
@@ -289,7 +289,7 @@ cmd_task_get(struct context *x, struct args *a)
 	memcpy(k->id, l.select.ids[0], sizeof l.select.ids[0]);
 	rc = ask_get(x, c, k) < 0 ? EXIT_REFUSED : 0;
 	if (!rc && l.fmt == JSONL) {
-		json_print(&b, pick(&l, d, k->doc->root), 0);
+		json_print(&b, pick(&l, d, k->doc->root), JSON_TAME);
 		buf_addc(&b, '\n');
 	} else if (!rc) {
 		out_object(&b, pick(&l, d, k->doc->root));

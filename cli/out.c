@@ -296,7 +296,7 @@ void
 out_jsonl(struct buf *b, const struct json *list)
 {
 	for (const struct json *v = list->head; v; v = v->next) {
-		json_print(b, v, 0);
+		json_print(b, v, JSON_TAME);
 		buf_addc(b, '\n');
 	}
 }

@@ -160,7 +160,7 @@ print_queue(const struct call *k, bool as_json)
 		return EXIT_REFUSED;
 	json_remove(q, str_of("notification"));
 	if (as_json) {
-		json_print(&b, q, 0);
+		json_print(&b, q, JSON_TAME);
 		buf_addc(&b, '\n');
 	} else {
 		out_object(&b, q);
@@ -417,7 +417,7 @@ cmd_health(struct context *x, struct args *a)
 		rc = json_is(json_gets(root, "status"), "healthy") ? 0 : EXIT_DOWN;
 		why = json_text(json_gets(root, "database")).p;
 		if (a->val[H_JSON].num)
-			json_print(&b, root, 0);
+			json_print(&b, root, JSON_TAME);
 		else if (!rc)
 			buf_adds(&b, "healthy");
 		if (rc)

@@ -305,7 +305,7 @@ fetch(const struct context *x, struct client *c, const struct select *s, struct 
 	if (s->verbose) {
 		struct buf b = {0};
 
-		json_print(&b, d->root, JSON_SPACED);
+		json_print(&b, d->root, JSON_SPACED | JSON_TAME);
 		warn("%s: %s", x->cmd->name, b.p);
 		buf_free(&b);
 	}
@@ -405,7 +405,7 @@ put_order(struct buf *b, const struct json *v)
 	case JSON_NULL:
 		break;
 	default:
-		json_print(b, v, 0);
+		json_print(b, v, JSON_TAME);
 		buf_addc(b, 0);
 	}
 }

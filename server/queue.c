@@ -729,7 +729,7 @@ take_record(struct store *s, const struct json *r, struct now now, struct err *e
 	int64_t when;
 	uuid id;
 
-	if (uuid_parse(json_text(first), id) < 0)
+	if (!first || uuid_parse(json_text(first), id) < 0)
 		return err_set(e, 1, "no record");
 	for (size_t i = 0; i < LEN(records); i++) {
 		if (!str_is(first->key, records[i].what))

@@ -373,7 +373,8 @@ static const struct {
 	{"[1,[2]]", 1 | JSON_SPACED, "[\n 1,\n [\n  2\n ]\n]"}, {"[]", 4, "[]"}, {"{}", 4, "{}"}, {"3", 4, "3"},
 	{"\"\\u00e9\\u20ac\\ud83d\\ude00\\u007f~\"", 0, "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\x7f~\""},
 	{"\"\\u00e9\\u20ac\\ud83d\\ude00\\u007f~\"", JSON_ASCII, "\"\\u00e9\\u20ac\\ud83d\\ude00\\u007f~\""},
-	{"\"\\u0080\\u009f\\u00a0\"", 0, "\"\\u0080\\u009f\xc2\xa0\""},   /* terminals obey C1 controls, too */
+	{"\"\\u0080\\u009f\\u00a0\"", JSON_TAME, "\"\\u0080\\u009f\xc2\xa0\""},
+	{"\"\\u0080\\u00a0\"", 0, "\"\xc2\x80\xc2\xa0\""},
 	{"{\"\\u00e9\":\"a\\u007f\\u007fb\"}", JSON_ASCII | JSON_SPACED, "{\"\\u00e9\": \"a\\u007f\\u007fb\"}"},
 	{"\"\\u0000\\u0001\\u001f\\b\\t\\n\\f\\r\\/\\\"\\\\\"", JSON_ASCII, "\"\\u0000\\u0001\\u001f\\b\\t\\n\\f\\r/\\\"\\\\\""},
 };
