@@ -238,8 +238,8 @@ if unshare --pid --fork --mount-proc true 2>/dev/null; then
 sleep 100 & sleep 100 &
 zombies() { grep -l "^State:.Z" /proc/[0-9]*/status | wc -l; }
 n=0
-until [ "$(zombies)" -eq 0 ] || [ $n -eq 200 ]; do n=$((n + 1)); sleep 0.05; done   # they die while we begin
-zombies
+until z=$(zombies) && [ "$z" -eq 0 ] || [ $n -eq 200 ]; do n=$((n + 1)); sleep 0.05; done   # they die while we begin
+echo $z
 J
 	ok "as PID 1" status 0 unshare --pid --fork --mount-proc "$lt" loop -- sh job.sh '%(i)'
 	ok "no zombie is left by jobs before" same "$(sort -u out)" 0
