@@ -20,7 +20,7 @@ finish() {
 	while [ -n "$(find "$base" -name owner 2>/dev/null)" ] && [ $t -lt 30 ]; do sleep 0.1; t=$((t + 1)); done
 	cd / && chmod -R u+rwx "$base" && rm -rf "$base"
 	echo "$name: $passed passed, $failed failed${skipped:+; SKIPPED: $skipped}"
-	[ "$failed" -eq 0 ]
+	[ "$failed" -eq 0 ] || exit 1
 }
 trap finish EXIT
 trap 'exit 1' INT TERM HUP
