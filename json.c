@@ -880,6 +880,14 @@ json_text(const struct json *v)
 	return v && v->type == JSON_STR ? (struct str){v->s, v->len} : (struct str){0};
 }
 
+const char *
+json_gettext(const struct json *obj, const char *key)
+{
+	struct str s = json_text(json_gets(obj, key));
+
+	return s.p ? s.p : "";
+}
+
 bool
 json_is(const struct json *v, const char *s)
 {

@@ -199,6 +199,7 @@ void json_free(struct json_doc *d);                  /* NULL is fine */
 struct json *json_get(const struct json *obj, struct str key);     /* NULL when absent or not an object; O(1) for large objects */
 struct json *json_gets(const struct json *obj, const char *key);
 struct str json_text(const struct json *v);          /* a string's bytes, as v.s; p NULL for what is none, also NULL */
+const char *json_gettext(const struct json *obj, const char *key);   /* of a member that is a string, else "" */
 bool json_is(const struct json *v, const char *s);   /* it is this string; NULL is none */
 int json_int(const struct json *v, int64_t *out);    /* a number whose text is an integer that fits; -1 otherwise */
 double json_num(const struct json *v);               /* 0 for what is no number */

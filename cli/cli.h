@@ -79,7 +79,8 @@ int opt_distance(struct str a, struct str b);               /* letters to change
 enum { OUT_MODIFIED = 99 };                                 /* tag of a member whose line ends in "# Modified" */
 void out_yaml(struct buf *b, const struct json *list);      /* a list of objects; [] when it is empty */
 void out_object(struct buf *b, const struct json *obj);     /* one object, as YAML */
-void out_jsonl(struct buf *b, const struct json *list);
+void out_json(struct buf *b, const struct json *v);         /* on one line, with nothing in it that a terminal obeys */
+void out_jsonl(struct buf *b, const struct json *list);     /* one such line for each */
 bool out_plain(struct str s);                               /* stands in YAML without quotes, on one line */
 /* To stdout, emptying b.  Quiet on EPIPE: ends the process with 0.  -1 said on stderr. */
 int out_flush(struct buf *b);

@@ -17,20 +17,12 @@ struct dry {
 	const struct json *names;
 };
 
-static const char *
-name_of(const struct json *task, const char *key)
-{
-	struct str s = json_text(json_gets(task, key));
-
-	return s.p ? s.p : "";
-}
-
 static void
 put_head(struct buf *b, const struct json *task, const char *before)
 {
-	const char *name = name_of(task, "task_name");
+	const char *name = json_gettext(task, "task_name");
 
-	buf_printf(b, "%s%s%s%s%s", before, name_of(task, "task_id"), *name ? " (" : "", name, *name ? ")" : "");
+	buf_printf(b, "%s%s%s%s%s", before, json_gettext(task, "task_id"), *name ? " (" : "", name, *name ? ")" : "");
 }
 
 /* See struct rows_put: the words of its command, quoted for a shell, or why there are none. */

@@ -56,8 +56,7 @@ put_head(const struct context *x, struct client *c)
 	json_sets(d, d->root, "labtasker_queue", json_mkint(d, 1));
 	for (size_t i = 0; !rc && i < LEN(keys); i++)
 		copy(d, d->root, k->doc->root, keys[i]);
-	json_print(&b, d->root, JSON_TAME);
-	buf_addc(&b, '\n');
+	out_json(&b, d->root);
 	if (!rc)
 		rc = out_flush(&b);
 	buf_free(&b);
@@ -204,14 +203,6 @@ out:
 	return rc;
 }
 
-static const char *
-text(const struct json *obj, const char *key)
-{
-	struct str s = json_text(json_gets(obj, key));
-
-	return s.p ? s.p : "";
-}
-
 /* What submits the task; again: under the id that is made of its own. */
 static struct call *
 make_submit(const struct load *l, const struct json *task, bool again)
@@ -228,9 +219,9 @@ make_submit(const struct load *l, const struct json *task, bool again)
 		copy(d, d->root, task, keys[i]);
 	json_print(&k->body, d->root, 0);
 	json_free(d);
-	if (!uuid_parse(str_of(text(task, "task_id")), id)) {
+	if (!uuid_parse(str_of(json_gettext(task, "task_id")), id)) {
 		if (again)
-			hash_keyuuid(client_queue_id(l->client), str_of(text(task, "task_id")), k->key);
+			hash_keyuuid(client_queue_id(l->client), str_of(json_gettext(task, "task_id")), k->key);
 		else
 			uuid_print(id, k->key);
 	}
@@ -268,7 +259,7 @@ submit_batch(struct load *l, struct item *item, size_t n)
 		if (item[i].call->status == 201 && id.n == 36) {
 			memcpy(item[i].id, id.p, 37);
 			l->loaded++;
-			l->renamed += strcmp(id.p, text(item[i].d->root, "task_id")) != 0;
+			l->renamed += strcmp(id.p, json_gettext(item[i].d->root, "task_id")) != 0;
 		} else {
 			say_bad(l, &item[i], item[i].call->status == 201 ?
 			    "the server's answer has no task_id" : item[i].call->err.msg);
@@ -281,7 +272,7 @@ static bool
 untouched(const struct json *v)
 {
 	const struct json *retries = json_gets(v, "retries"), *summary = json_gets(v, "summary"), *start = json_gets(v, "start_time");
-	const char *status = text(v, "status");
+	const char *status = json_gettext(v, "status");
 
 	if (start && start->type != JSON_NULL)
 		return false;
@@ -321,7 +312,7 @@ find_done(const struct load *l, struct item *item, size_t n)
 static bool
 has_ended(const struct json *task)
 {
-	const char *status = text(task, "status");
+	const char *status = json_gettext(task, "status");
 
 	return !strcmp(status, "success") || !strcmp(status, "failed") || !strcmp(status, "cancelled");
 }
@@ -331,7 +322,7 @@ has_ended(const struct json *task)
 static struct json *
 make_update(struct json_doc *d, const struct item *t, bool first)
 {
-	const char *status = text(t->d->root, "status");
+	const char *status = json_gettext(t->d->root, "status");
 	const struct json *summary = json_gets(t->d->root, "summary"), *retries = json_gets(t->d->root, "retries");
 	bool ended = has_ended(t->d->root), tried = retries && json_num(retries) > 0;
 	struct json *u;
@@ -386,7 +377,7 @@ load_batch(struct load *l, struct item *item, size_t n)
 	update_batch(l, item, n, true);
 	update_batch(l, item, n, false);
 	for (size_t i = 0; i < n; i++) {
-		l->rerun += *item[i].id && !strcmp(text(item[i].d->root, "status"), "running");
+		l->rerun += *item[i].id && !strcmp(json_gettext(item[i].d->root, "status"), "running");
 		call_free(item[i].call);
 		json_free(item[i].d);
 	}

@@ -222,9 +222,7 @@ put_value(struct buf *b, const struct json *v, struct json_doc *scratch)
 static void
 put_task(struct buf *b, const struct json *task, bool reset, struct json_doc *scratch)
 {
-	struct str id = json_text(json_gets(task, "task_id"));
-
-	buf_printf(b, "task_id: %s  # not to be changed\n", id.p ? id.p : "");
+	buf_printf(b, "task_id: %s  # not to be changed\n", json_gettext(task, "task_id"));
 	for (size_t i = 0; i < LEN(fields); i++) {
 		const struct json *v = json_gets(task, fields[i].name);
 

@@ -99,8 +99,7 @@ show_event(struct listener *l)
 	if (l->a->val[COMPACT].num) {
 		put_compact(&b, d->root, event);
 	} else if (l->a->val[JSON].num) {
-		json_print(&b, d->root, JSON_TAME);
-		buf_addc(&b, '\n');
+		out_json(&b, d->root);
 	} else {
 		put_yaml(&b, d, event, l->a->val[VERBOSE].num);
 	}

@@ -213,8 +213,7 @@ explain_task(struct wanted *w, const char *id, bool json)
 		json_settext(w->d, w->d->root, "status", text(t, "status"));
 		json_sets(w->d, w->d->root, "fetched", json_mkbool(w->d, !w->reasons->len));
 		json_sets(w->d, w->d->root, "reasons", w->reasons);
-		json_print(&b, w->d->root, JSON_TAME);
-		buf_addc(&b, '\n');
+		out_json(&b, w->d->root);
 	} else if (!rc) {
 		buf_printf(&b, "task %s is %s, priority %s\n", id, text(t, "status"), text(t, "priority"));
 		put_reasons(&b, w, w->command || w->filter ? "nothing keeps this loop from fetching it, when its turn comes" :
@@ -440,8 +439,7 @@ explain_all(struct wanted *w, bool json)
 		json_sets(w->d, w->d->root, "fetchable", json_mkint(w->d, l.fitting));
 		json_sets(w->d, w->d->root, "reasons", w->reasons);
 		put_shapes_json(w, &l);
-		json_print(&b, w->d->root, JSON_TAME);
-		buf_addc(&b, '\n');
+		out_json(&b, w->d->root);
 	} else if (!rc) {
 		buf_printf(&b, "%ld tasks are pending", (long)all.total);
 		if (w->filter)

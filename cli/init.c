@@ -320,8 +320,7 @@ show(const struct context *x, struct buf *text, bool as_json)
 	} else if (as_json) {
 		if (queue && json_gets(queue, "password"))
 			json_settext(d, queue, "password", hidden);
-		json_print(&b, d->root, JSON_TAME);
-		buf_addc(&b, '\n');
+		out_json(&b, d->root);
 	} else {
 		buf_add(&b, text->p, text->len);
 	}

@@ -289,8 +289,7 @@ cmd_task_get(struct context *x, struct args *a)
 	memcpy(k->id, l.select.ids[0], sizeof l.select.ids[0]);
 	rc = ask_get(x, c, k) < 0 ? EXIT_REFUSED : 0;
 	if (!rc && l.fmt == JSONL) {
-		json_print(&b, pick(&l, d, k->doc->root), JSON_TAME);
-		buf_addc(&b, '\n');
+		out_json(&b, pick(&l, d, k->doc->root));
 	} else if (!rc) {
 		out_object(&b, pick(&l, d, k->doc->root));
 	}

@@ -293,12 +293,17 @@ out_object(struct buf *b, const struct json *obj)
 }
 
 void
+out_json(struct buf *b, const struct json *v)
+{
+	json_print(b, v, JSON_TAME);
+	buf_addc(b, '\n');
+}
+
+void
 out_jsonl(struct buf *b, const struct json *list)
 {
-	for (const struct json *v = list->head; v; v = v->next) {
-		json_print(b, v, JSON_TAME);
-		buf_addc(b, '\n');
-	}
+	for (const struct json *v = list->head; v; v = v->next)
+		out_json(b, v);
 }
 
 int

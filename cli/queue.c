@@ -160,8 +160,7 @@ print_queue(const struct call *k, bool as_json)
 		return EXIT_REFUSED;
 	json_remove(q, str_of("notification"));
 	if (as_json) {
-		json_print(&b, q, JSON_TAME);
-		buf_addc(&b, '\n');
+		out_json(&b, q);
 	} else {
 		out_object(&b, q);
 	}

@@ -405,7 +405,7 @@ put_order(struct buf *b, const struct json *v)
 	case JSON_NULL:
 		break;
 	default:
-		json_print(b, v, JSON_TAME);
+		json_print(b, v, 0);
 		buf_addc(b, 0);
 	}
 }

@@ -263,8 +263,7 @@ put_json(struct buf *b, struct state *s)
 	date_iso(end, sys_wall() + (int64_t)left * SECOND);
 	json_sets(d, d->root, "end", left >= 0 ? json_mkstr(d, str_of(end)) : json_mknull(d));
 	json_sets(d, d->root, "running", s->running);
-	json_print(b, d->root, JSON_TAME);
-	buf_addc(b, '\n');
+	out_json(b, d->root);
 }
 
 /* ---- for people ---- */

@@ -25,9 +25,7 @@ enum { ENDING = 10 };   /* seconds that a server has to end, or a starting one t
 static char *
 member(const struct json_doc *d, const char *key)
 {
-	struct str s = json_text(d ? json_gets(d->root, key) : NULL);
-
-	return xstrdup(s.p ? s.p : "");
+	return xstrdup(json_gettext(d ? d->root : NULL, key));
 }
 
 static struct json_doc *

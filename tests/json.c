@@ -643,6 +643,8 @@ test_make(void)
 	check(str_is(json_text(json_gets(other->root, "t")), "text"), "a text in place of another value, and NULL changes nothing");
 	check(json_text(json_gets(other->root, "s")).n == 3, "a text with U+0000");
 	check(!json_text(json_gets(other->root, "f")).p && !json_text(NULL).p, "what is no text");
+	check(!strcmp(json_gettext(other->root, "t"), "text"), "a member's text");
+	check(!*json_gettext(other->root, "f") && !*json_gettext(other->root, "none") && !*json_gettext(NULL, "t"), "what has none");
 	buf_free(&b);
 	json_free(other);
 	json_free(NULL);
