@@ -328,7 +328,6 @@ set_aside(struct conn *c)
 	if (c->back) {
 		const char *from = c->in.p + c->used - c->back;
 
-
 		buf_clear(&c->head);
 		buf_add(&c->head, from, c->back);
 		move(&c->http.method, from, c->head.p);

@@ -18,7 +18,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-
 extern char **environ;
 
 enum {

@@ -338,28 +338,33 @@ rundir_log(struct rundir *d, const char *p, size_t n)
 	}
 }
 
+/* In the place of what the job has written, which stays whole until ours is. */
+static int
+replace(const char *dir, const char *file, const struct json *v, struct err *e)
+{
+	char *path = join(dir, file), *temp = xprintf("%s.new", file), *from = join(dir, temp);
+	int rc = put_json(dir, temp, O_TRUNC, v, e);
+
+	if (!rc && rename(from, path) < 0) {
+		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
+		unlink(from);
+	}
+	free(from);
+	free(temp);
+	free(path);
+	return rc;
+}
+
 int
 rundir_put(struct rundir *d, const char *name, const struct json *v, struct err *e)
 {
-	char *file = xprintf("%s.json", name), *temp, *from, *path;
+	char *file = xprintf("%s.json", name);
 	struct err why = {0};
 	int rc = put_json(d->path, file, O_EXCL, v, &why);
 
-	if (why.code == EEXIST) {   /* the job has written one: it stays whole until ours is */
-		temp = xprintf("%s.new", file);
-		from = join(d->path, temp);
-		path = join(d->path, file);
-		why = (struct err){0};
-		rc = put_json(d->path, temp, O_TRUNC, v, &why);
-		if (!rc && rename(from, path) < 0) {
-			rc = err_set(&why, errno, "%s: %s", path, strerror(errno));
-			unlink(from);
-		}
-		free(path);
-		free(from);
-		free(temp);
-	}
-	if (rc)
+	if (why.code == EEXIST)
+		rc = replace(d->path, file, v, e);
+	else if (rc)
 		err_set(e, why.code, "%s", why.msg);
 	free(file);
 	return rc;
