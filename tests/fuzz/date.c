@@ -44,21 +44,10 @@ must_count(int64_t days)
 	must(date_days(year, month, day) == days, "%ld days", (long)days);
 }
 
-static char *
-other_case(struct str s)
-{
-	char *text = copy_of(s.p, s.n);
-
-	for (size_t i = 0; i < s.n; i++)
-		if ((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z')
-			text[i] ^= 32;
-	return text;
-}
-
 static void
 must_read(struct str s)
 {
-	char *other = other_case(s);
+	char *other = swap_case(s);
 	int64_t wall = 0, again = 0;
 	bool zoned, ok = !date_parse(s, &wall, &zoned);
 

@@ -33,6 +33,18 @@ copy_of(const char *p, size_t n)
 	return copy;
 }
 
+/* The same with every letter in its other case.  The caller frees. */
+static inline char *
+swap_case(struct str s)
+{
+	char *text = copy_of(s.p, s.n);
+
+	for (size_t i = 0; i < s.n; i++)
+		if ((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z')
+			text[i] ^= 32;
+	return text;
+}
+
 /* An error says something, and of a place that there is. */
 static inline void
 must_tell(const struct err *e, size_t n)

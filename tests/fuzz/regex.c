@@ -310,17 +310,6 @@ holds_text(struct str s, const char *what)
 	return false;
 }
 
-static char *
-swap_case(struct str s)
-{
-	char *text = copy_of(s.p, s.n);
-
-	for (size_t i = 0; i < s.n; i++)
-		if ((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z')
-			text[i] ^= 32;
-	return text;
-}
-
 static void
 must_bear(struct str pattern, struct str options, struct str text)
 {
