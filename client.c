@@ -17,7 +17,7 @@ enum {
 	CONNECT = 5,                  /* seconds to get a connection */
 	TRUSTED = 1,                  /* seconds after which an idle connection may have been closed over there */
 	PATIENCE = 1,                 /* seconds of trouble before a line tells of it */
-	PAUSE = 50 * 1000, PAUSE_MAX = 5 * 1000000,   /* between tries, growing */
+	PAUSE = 50 * 1000, PAUSE_MAX = 5 * 1000000,   /* between tries, growing: see client_haste */
 	RETRY_AFTER = 60,             /* seconds of Retry-After that we bear with */
 	FAULTS = 3,                   /* tries that a 500 gets: it may be a bug that no repeat mends */
 	PIPELINE = 256, PIPELINE_BYTES = 256 << 10
@@ -46,6 +46,7 @@ struct client {
 	int64_t retry_after;          /* of the answer that is being read: seconds */
 	char location[200];
 
+	int64_t haste;                /* the longest pause between tries */
 	int fails;                    /* tries that failed since the last answer */
 	int64_t retry;                /* mono: no connection before */
 	int64_t trouble;              /* mono: when it began, 0 none */
@@ -126,14 +127,14 @@ leave_ghost(struct line *l, struct call **p)
 
 /* Half of it is chance, so that clients that lost one server do not come back as one. */
 static int64_t
-pause_after(int fails)
+pause_after(const struct client *c, int fails)
 {
 	int64_t most = fails < 7 ? (int64_t)PAUSE << fails : PAUSE_MAX;
 	uint32_t r;
 
 	sys_random(&r, sizeof r);
-	if (most > PAUSE_MAX)
-		most = PAUSE_MAX;
+	if (most > c->haste)
+		most = c->haste;
 	return most / 2 + (int64_t)(r % (uint32_t)(most / 2));
 }
 
@@ -243,7 +244,7 @@ again(const struct client *c, struct call *k, int64_t now)
 	int64_t wait, least = c->retry_after * SECOND;
 
 	if (k->sink && k->status >= 200 && k->status < 300)   /* the server ended the stream: on where it stopped */
-		return now + pause_after(k->tries);
+		return now + pause_after(c, k->tries);
 	if (k->status == 409 && k->api == API_FETCH && c->ours && k->tries > 1) {
 		sys_uuid(k->key);   /* the run that this key got has ended meanwhile */
 		return now;
@@ -252,7 +253,7 @@ again(const struct client *c, struct call *k, int64_t now)
 		return 0;
 	if (k->status == 500 && k->tries >= FAULTS && k->deadline > 0)
 		return 0;
-	wait = pause_after(k->tries);
+	wait = pause_after(c, k->tries);
 	if (wait < least)
 		wait = least;
 	if (k->deadline > 0 && now + wait >= k->deadline)
@@ -306,7 +307,7 @@ lost(struct client *c, int64_t now, const char *why)
 	recall(c, why);
 	if (!c->waiting.head)
 		return;
-	c->retry = stale ? now : now + pause_after(c->fails);
+	c->retry = stale ? now : now + pause_after(c, c->fails);
 	if (!stale)
 		trouble(c, since, now, why);
 	c->fails++;
@@ -811,6 +812,7 @@ client_open(const struct client_opts *o, bool auth, struct err *e)
 	struct place p;
 
 	c->opts = *o;
+	c->haste = PAUSE_MAX;
 	line_init(&c->waiting);
 	line_init(&c->sent);
 	c->locate = locate_new(o->conf, o->create, o->start);
@@ -854,6 +856,13 @@ const char *
 client_queue_id(const struct client *c)
 {
 	return c->queue_id;
+}
+
+void
+client_haste(struct client *c, int64_t most)
+{
+	if (most < c->haste)
+		c->haste = most > PAUSE ? most : PAUSE;
 }
 
 const char *

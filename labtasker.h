@@ -569,6 +569,9 @@ void client_close(struct client *c);
 bool client_ours(const struct client *c);                   /* the server announced itself as ours */
 const char *client_queue_id(const struct client *c);        /* 36 characters; "" before the queue was read */
 const char *client_url(const struct client *c);
+/* Tries are spaced by at most this from now on (usec; 5 s at first, never raised, at least 50 ms): who holds a lease has to be back
+ * in time when the server is. */
+void client_haste(struct client *c, int64_t most);
 /* Non-blocking use.  client_send puts a call in the line; it stays the caller's.  Then in the caller's poll loop: client_fds fills
  * at most CLIENT_FDS entries and lowers *wake (mono) to when client_step must run at the latest; client_step moves all that can
  * move, never blocks, and sets done on calls.  Calls are answered in the order sent. */

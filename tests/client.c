@@ -783,12 +783,16 @@ cancelled(bool ours)
 /* The server goes away and comes back on the same port after some tries. */
 static struct stage *away;
 static int tries_before;
+static int64_t jumped_before, longest;   /* between two tries */
 
 static void
 come_back(void)
 {
 	static const struct step fine[] = {OK, {END, 0, NULL, NULL}};
 
+	if (jumped - jumped_before > longest)
+		longest = jumped - jumped_before;
+	jumped_before = jumped;
 	if (away && away->pid < 0 && !--tries_before) {
 		away->fd = listen_tcp(&away->port);
 		away->pid = play(away->fd, false, fine);
@@ -796,7 +800,7 @@ come_back(void)
 }
 
 static void
-server_away(void)
+server_away(int64_t haste)
 {
 	static const struct step fine[] = {OK, {END, 0, NULL, NULL}};
 	struct stage st;
@@ -811,8 +815,12 @@ server_away(void)
 	free(notes_text());
 	away = &st;
 	tries_before = 12;
+	jumped_before = jumped;
+	longest = 0;
+	client_haste(st.c, haste);
 	at_jump = come_back;
 	expect(!client_run(st.c, once), "away: %s", once->err.msg);
+	expect(longest <= haste && longest >= haste / 2, "away: %ld us at most between tries", (long)longest);
 	at_jump = NULL;
 	away = NULL;
 	expect_notes("away", "1 POST ~/workers {}\n");
@@ -1178,7 +1186,9 @@ main(void)
 	several(true);
 	cancelled(false);
 	cancelled(true);
-	server_away();
+	server_away(5 * SECOND);
+	server_away(SECOND);
+	server_away(SECOND / 3);
 	open_fails();
 	notifications();
 	stream();

@@ -128,10 +128,11 @@ over(struct run *r)
 static void
 again(struct run *r, enum state state, int64_t now)
 {
+	int64_t most = r->interval > PAUSE && r->interval < PAUSE_MAX ? r->interval : PAUSE_MAX;
 	int64_t pause = r->tries < 7 ? (int64_t)PAUSE << r->tries : PAUSE_MAX;
 
 	r->tries++;
-	go(r, state, now + (pause < PAUSE_MAX ? pause : PAUSE_MAX));
+	go(r, state, now + (pause < most ? pause : most));
 }
 
 /* Nobody takes the report: it stays in the run directory. */
@@ -975,6 +976,8 @@ run_new(const struct run_env *env, struct json_doc *doc, const struct run_start 
 	r->interval = (int64_t)(env->conf->heartbeat * 1e6);
 	if (r->lease > 0 && r->interval > r->lease / 3)
 		r->interval = r->lease / 3;
+	if (r->interval > 0)
+		client_haste(env->client, r->interval);
 	r->alive = now;
 	r->beat_at = now + r->interval;
 	if (how->back) {
