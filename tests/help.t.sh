@@ -53,8 +53,7 @@ while read -r command; do
 	scene "$command"
 	case $command in
 	serve | "event listen")
-		: >err   # what the last example said is no sign of this one's life
-		sh -c "exec $example" >out 2>err </dev/null &
+		begin sh -c "exec $example"
 		ok "$command: example: $example" endless "$command"
 		ok "$command: TERM ends it" ends $!
 		;;

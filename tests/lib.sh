@@ -49,6 +49,12 @@ status() {
 	got=$?
 	[ "$got" -eq "$want" ] || { echo "exit status $got, expected $want: $*"; cat out err; false; }
 }
+# begin COMMAND...: in the background, as $!.  What one before it said is gone, and not taken for its sign of life.
+begin() {
+	: >out
+	: >err
+	"$@" >out 2>err </dev/null &
+}
 # await COMMAND...: until it is true, 20 s at most.
 await() {
 	n=0

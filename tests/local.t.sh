@@ -37,7 +37,7 @@ ok "all are there" same "$(count pending)" 8
 
 # It is tried for ten seconds: looked at below.
 place down
-LABTASKER_API_BASE_URL=http://127.0.0.1:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=secretword "$lt" health >out 2>err </dev/null &
+begin env LABTASKER_API_BASE_URL=http://127.0.0.1:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=secretword "$lt" health
 down=$!
 
 place killed
@@ -47,7 +47,7 @@ kill -9 "$pid"
 await gone "$pid"
 ok "after kill -9 the next command starts a server again" same "$(count pending)" 6
 ok "it is another one" test "$pid" != "$(owner)"
-"$lt" loop -- sh -c 'echo "ran $1"; while [ ! -f go ]; do sleep 0.05; done' x '%(n)' >out 2>err </dev/null &
+begin "$lt" loop -- sh -c 'echo "ran $1"; while [ ! -f go ]; do sleep 0.05; done' x '%(n)'
 loop=$!
 await has 'ran 1' out
 kill -9 "$(owner)"

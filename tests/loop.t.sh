@@ -71,7 +71,7 @@ trap 'echo warned; exit 0' USR1
 echo up
 while :; do sleep 0.05; done
 J
-"$lt" loop --warn-signal USR1 --grace 20 -- sh job.sh '%(n)' >out 2>err </dev/null &
+begin "$lt" loop --warn-signal USR1 --grace 20 -- sh job.sh '%(n)'
 loop=$!
 await has up out
 kill -TERM $loop
@@ -81,7 +81,7 @@ ok "the job was warned" has warned out
 ok "exit status 0 after the warning alone is success" same "$(count success)" 1
 submit -- --n 2
 : >out
-"$lt" loop -- sh -c 'echo up; while [ ! -f go ]; do sleep 0.05; done; echo done' x '%(n)' >out 2>err </dev/null &
+begin "$lt" loop -- sh -c 'echo up; while [ ! -f go ]; do sleep 0.05; done; echo done' x '%(n)'
 loop=$!
 submit -- --n 3
 await has up out
@@ -94,7 +94,7 @@ ok "and takes no more" same "$(count success) $(count pending)" "2 1"
 
 place waiting
 submit -- --n 1
-"$lt" loop --wait -- sh -c 'echo "ran $1"' x '%(n)' >out 2>err </dev/null &
+begin "$lt" loop --wait -- sh -c 'echo "ran $1"' x '%(n)'
 loop=$!
 await has 'ran 1' out
 submit -- --n 2

@@ -128,7 +128,7 @@ ok "is ended after the grace" status 0 "$lt" loop --pipe --grace 0.2 --require d
 place stopped
 job
 submit -- --do hang
-"$lt" loop --pipe --require do -- sh job.sh >out 2>err </dev/null &
+begin "$lt" loop --pipe --require do -- sh job.sh
 loop=$!
 await has hanging out
 pid=$(sed -n 's/^up //p' err)
@@ -140,7 +140,7 @@ fields
 ok "the task is handed back" has '"status":"pending"' ls
 ok "uncharged" has '"retries":0' ls
 : >out
-"$lt" loop --pipe --require do -- sh job.sh >out 2>err </dev/null &
+begin "$lt" loop --pipe --require do -- sh job.sh
 loop=$!
 await has hanging out
 pid=$(sed -n 's/^up //p' err)
@@ -151,7 +151,7 @@ ok "a killed loop leaves no process" await gone "$pid"
 place idle
 job
 submit -- --do well
-"$lt" loop --pipe --wait --require do -- sh job.sh >out 2>err </dev/null &
+begin "$lt" loop --pipe --wait --require do -- sh job.sh
 loop=$!
 await has text out
 submit -- --do well
@@ -333,7 +333,7 @@ def main():
 main()
 P
 submit -- --h 1
-python3 hang.py >out 2>err </dev/null &
+begin python3 hang.py
 loop=$!
 await has hanging err
 kill -TERM $loop

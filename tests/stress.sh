@@ -79,7 +79,7 @@ ran() { [ "$(count success)" -ge "$1" ]; }
 
 place brood
 fill $JOBS
-"$lt" loop --wait -- "$base/breed" '%(n)' >out 2>err </dev/null &
+begin "$lt" loop --wait -- "$base/breed" '%(n)'
 loop=$!
 await ran 50
 fd=$(fds $loop) kib=$(rss $loop)
@@ -105,7 +105,7 @@ place storm
 fill 400
 : >storm
 for pty in --no-use-pty --use-pty; do
-	"$lt" loop $pty -- sh -c 'echo "got $1"' x '%(n)' >out 2>err </dev/null &
+	begin "$lt" loop $pty -- sh -c 'echo "got $1"' x '%(n)'
 	loop=$!
 	await has 'got 9' out
 	"$base/breed" storm $loop storm &
@@ -124,7 +124,7 @@ LABTASKER_API_BASE_URL=http://127.0.0.1:$port LABTASKER_QUEUE_NAME=q LABTASKER_P
 export LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 "$lt" queue create --queue-name q --password p >/dev/null
 fill 40
-"$lt" loop -j 2 --heartbeat-timeout 3 -- sh -c 'sleep 0.2; echo "$1" >>done' x '%(n)' >out 2>err </dev/null &
+begin "$lt" loop -j 2 --heartbeat-timeout 3 -- sh -c 'sleep 0.2; echo "$1" >>done' x '%(n)'
 loop=$!
 await test -s done
 kill -9 $server
@@ -186,7 +186,7 @@ else
 	fill 50
 	kill "$(owner "$LABTASKER_ROOT")"
 	await test ! -f "$LABTASKER_ROOT/owner"
-	LABTASKER_ROOT=/q/.labtasker unshare --pid --fork chroot root /lt loop --use-pty --wait=3 -- /breed '%(n)' >out 2>err </dev/null &
+	begin env LABTASKER_ROOT=/q/.labtasker unshare --pid --fork chroot root /lt loop --use-pty --wait=3 -- /breed '%(n)'
 	outer=$!
 	await has '^49' out
 	loop=$(cat /proc/$outer/task/$outer/children)

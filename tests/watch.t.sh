@@ -91,7 +91,7 @@ c=$("$lt" submit -- --g 3)
 "$lt" logs -f "$c" >follow 2>err.follow &
 pid=$!
 ok "-f waits for a run" await has 'waiting' err.follow
-"$lt" loop -- sh -c 'echo begun; while [ ! -f go ]; do sleep 0.05; done; echo "end of $1"' x '%(g)' >out 2>err </dev/null &
+begin "$lt" loop -- sh -c 'echo begun; while [ ! -f go ]; do sleep 0.05; done; echo "end of $1"' x '%(g)'
 ok "-f shows what comes" await has '^begun$' follow
 : >go
 wait $pid

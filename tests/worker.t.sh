@@ -81,7 +81,7 @@ ok "as failed" same "$(count failed)" 1
 
 place preempted
 "$lt" submit --max-retries 2 -- --i 1 >/dev/null 2>&1
-"$lt" loop -- sh -c 'trap "echo warned; exit 0" TERM; echo up; while :; do sleep 0.05; done' x '%(i)' >out 2>err </dev/null &
+begin "$lt" loop -- sh -c 'trap "echo warned; exit 0" TERM; echo up; while :; do sleep 0.05; done' x '%(i)'
 loop=$!
 await has up out
 kill -TERM $loop
@@ -93,7 +93,7 @@ ok "handed back" has '"status": *"pending"' ls
 ok "uncharged" has '"retries": *0,' ls
 ok "and unowned" has '"worker_id": *null' ls
 : >out
-"$lt" loop --grace 30 -- sh -c 'trap "" TERM; echo up; while :; do sleep 0.05; done' x '%(i)' >out 2>err </dev/null &
+begin "$lt" loop --grace 30 -- sh -c 'trap "" TERM; echo up; while :; do sleep 0.05; done' x '%(i)'
 loop=$!
 await has up out
 kill -TERM $loop
@@ -115,7 +115,7 @@ J
 for way in "" 0 1; do
 	for first in job loop; do
 		rm -f out pid
-		"$lt" loop -- sh job.sh "$way" '%(i)' >out 2>err </dev/null &
+		begin "$lt" loop -- sh job.sh "$way" '%(i)'
 		loop=$!
 		await has up out
 		kill -STOP $loop
@@ -134,7 +134,7 @@ for way in "" 0 1; do
 	done
 done
 rm -f out
-"$lt" loop -- sh job.sh "" '%(i)' >out 2>err </dev/null &
+begin "$lt" loop -- sh job.sh "" '%(i)'
 loop=$!
 await has up out
 kill -TERM "$(cat pid)"
@@ -150,7 +150,7 @@ ok "has failed" has '"retries": *1,' ls
 
 place orphans
 "$lt" submit -- --i 1 >/dev/null 2>&1
-"$lt" loop -- sh -c 'echo $$ >pid; sleep 1000 & echo $! >child; wait' x '%(i)' >out 2>err </dev/null &
+begin "$lt" loop -- sh -c 'echo $$ >pid; sleep 1000 & echo $! >child; wait' x '%(i)'
 loop=$!
 await test -s child
 kill -9 $loop
@@ -161,7 +161,7 @@ ok "and the job's children" gone "$(cat child)"
 
 place lease
 "$lt" submit --max-retries 3 -- --i 1 >/dev/null 2>&1
-"$lt" loop --heartbeat-timeout 1 -- sh -c 'echo up; sleep 1000' x '%(i)' >out 2>err </dev/null &
+begin "$lt" loop --heartbeat-timeout 1 -- sh -c 'echo up; sleep 1000' x '%(i)'
 loop=$!
 await has up out
 kill -9 $loop
@@ -175,7 +175,7 @@ ok "heartbeats keep a lease" same "$(count success)" 1
 
 place frozen
 "$lt" submit --max-retries 3 -- --i 1 >/dev/null 2>&1
-"$lt" loop --heartbeat-timeout 1 -- sh -c 'echo $$ >pid; echo up; sleep 1000' x '%(i)' >out 2>err </dev/null &
+begin "$lt" loop --heartbeat-timeout 1 -- sh -c 'echo $$ >pid; echo up; sleep 1000' x '%(i)'
 loop=$!
 await has up out
 kill -STOP -"$(cat pid)"
@@ -198,7 +198,7 @@ ok "which succeeded" same "$(count success)" 1
 
 place cancelled
 id=$("$lt" submit -- --i 1 2>/dev/null)
-"$lt" loop --heartbeat-timeout 3 -- sh -c 'echo up; sleep 1000' x '%(i)' >out 2>err </dev/null &
+begin "$lt" loop --heartbeat-timeout 3 -- sh -c 'echo up; sleep 1000' x '%(i)'
 loop=$!
 await has up out
 sed -n 's/.*"url": *"unix:\([^"]*\)".*/\1/p' .labtasker/server.json >sock
@@ -214,7 +214,7 @@ fi
 
 place hung
 "$lt" submit -- --i 1 >/dev/null 2>&1
-"$lt" loop --heartbeat-timeout 3 -- sh -c 'i=0; while [ $i -lt 40 ]; do echo "line $i"; i=$((i+1)); sleep 0.05; done' x '%(i)' >out 2>err </dev/null &
+begin "$lt" loop --heartbeat-timeout 3 -- sh -c 'i=0; while [ $i -lt 40 ]; do echo "line $i"; i=$((i+1)); sleep 0.05; done' x '%(i)'
 loop=$!
 await has 'line 2' out
 server=$(owner)
