@@ -107,6 +107,32 @@ ok "a waiting loop ends at once" same $? 143
 ok "nothing is left running" same "$(count success) $(count running)" "2 0"
 ok "--wait=IDLE ends by itself" status 0 "$lt" loop --wait=0.3 -- true '%(n)'
 
+place away
+serving() {
+	"$lt" serve --host 127.0.0.1 --port ${1:-0} --store store >serve.out 2>&1 </dev/null &
+	server=$!
+	await grep -qs "\"pid\": *$server[,}]" store/server.json
+	url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+}
+serving
+LABTASKER_API_BASE_URL=$url LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=p
+export LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
+"$lt" queue create --queue-name q --password p >out
+submit -- --n 1
+begin "$lt" loop --wait --max-tasks 2 -- echo 'ran %(n)'
+loop=$!
+await has 'ran 1' out
+kill -9 $server
+ok "a waiting loop says that the server is gone" await has 'trying again' err
+serving "${url##*:}"
+submit -- --n 2
+ok "goes on when it is back" await has 'ran 2' out
+wait $loop
+ok "to its end" same $? 0
+ok "says so, in two lines" same "$(grep -c again err)" 2
+kill $server
+unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
+
 place shapes
 submit -- --a 1 --b 2
 ok "no more" status 0 "$lt" loop -- echo '%(a)'
