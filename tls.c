@@ -832,13 +832,24 @@ take_key(void *arg, struct str name, struct str der, struct err *e)
 	return 0;
 }
 
+/* A file that can be read while the server serves: a pipe would hold it until somebody writes. */
+static int
+slurp_file(const char *path, struct buf *b, struct err *e)
+{
+	struct stat st;
+
+	if (!stat(path, &st) && !S_ISREG(st.st_mode))
+		return err_set(e, 1, "%s: not a file", path);
+	return sys_slurp(path, FILE_MAX, b, e);
+}
+
 static int
 read_identity(struct tls_identity *i, const char *cert, const char *key, struct err *e)
 {
 	struct err why = {0};
 	struct buf text = {0};
 	struct stat st;
-	int rc = sys_slurp(cert, FILE_MAX, &text, e);
+	int rc = slurp_file(cert, &text, e);
 
 	if (!rc && each_object(cert, &text, take_cert, i, &why) < 0)
 		rc = err_set(e, 1, "%s: %s", cert, why.msg);
@@ -848,7 +859,7 @@ read_identity(struct tls_identity *i, const char *cert, const char *key, struct 
 	i->key_path = key;
 	if (!rc && !stat(key, &st) && st.st_size < FILE_MAX)
 		buf_reserve(&text, (size_t)st.st_size + (16 << 10));   /* so that no copy is left behind */
-	rc = rc || sys_slurp(key, FILE_MAX, &text, e) || each_object(key, &text, take_key, i, e) ? -1 : 0;
+	rc = rc || slurp_file(key, &text, e) || each_object(key, &text, take_key, i, e) ? -1 : 0;
 	if (!rc && !i->has_key)
 		rc = err_set(e, 1, "%s: there is no private key in it: PEM is wanted (-----BEGIN PRIVATE KEY-----)", key);
 	if (!rc && st.st_mode & 0004)

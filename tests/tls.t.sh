@@ -222,6 +222,10 @@ echo junk >key
 kill -HUP $pid
 ok 'a bad one is said' await grep -q 'key: there is no private key in it.*of before stay in use' said
 ok 'the second goes on' status 0 "$lt" task ls
+rm key && mkfifo key
+kill -HUP $pid
+ok 'one that nobody writes is not waited for' await grep -q 'key: not a file' said
+ok 'the second goes on' status 0 "$lt" task ls
 ok 'an end' ended
 
 # Who begins is refused at once; a loop that had answers goes on until the server is mended.
