@@ -282,7 +282,7 @@ authenticate(struct ask *a)
 		return unauthorized(a, "Not authenticated");
 	if (hash_unbase64(&pair, (struct str){h->p + 6, h->n - 6}) < 0 || !pair.len || !(colon = memchr(pair.p, ':', pair.len))
 	    || !is_ascii(pair.p, pair.len)) {
-		buf_free(&pair);
+		buf_wipe(&pair);
 		return unauthorized(a, "Not authenticated");
 	}
 	a->queue = queue_find(a->store, (struct str){pair.p, (size_t)(colon - pair.p)});

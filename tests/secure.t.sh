@@ -14,6 +14,8 @@ umask 000
 ok "a queue" status 0 "$lt" submit -- --n 1
 ok "a run" status 0 "$lt" loop -- sh -c 'umask 077; : >"$LABTASKER_LOG_DIR/own"; echo "got $0"' '%(n)'
 ok "a new password" status 0 "$lt" queue update --new-password other -q
+ok "a new name, so that client.toml has it and the password" status 0 "$lt" queue update --new-queue-name ours -q
+ok "is written there" has '^password = "other"$' .labtasker/client.toml
 ok "which goes on" status 0 "$lt" task ls
 umask 022
 ok "directories are the user's alone" same "$(find .labtasker -type d ! -perm 700)" ""
