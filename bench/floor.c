@@ -159,7 +159,7 @@ main(int argc, char **argv)
 	close(sock[1]);
 	start = now();
 	for (int i = 0; i < count; i++) {
-		char dir[4000], path[4096];
+		char dir[4000], path[4096], info[4096];
 		int log;
 
 		round_trip(sock[0]);
@@ -167,7 +167,10 @@ main(int argc, char **argv)
 		if (mkdir(dir, 0700) < 0)
 			fail(dir);
 		put(dir, "task_info.json", 600);
-		put(dir, "heartbeat.lock", 0);
+		snprintf(info, sizeof info, "%s/task_info.json", dir);
+		snprintf(path, sizeof path, "%s/heartbeat.lock", dir);
+		if (link(info, path) < 0)   /* cheaper than a file of its own */
+			fail(path);
 		snprintf(path, sizeof path, "%s/run.log", dir);
 		log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
 		run(argv + 3, log);

@@ -181,6 +181,18 @@ for i in 1 2 3; do submit --max-retries 1 -- --n $i; done
 ok "--log fail-only" status 0 "$lt" loop --log fail-only -- sh -c '[ "$1" != 2 ]' x '%(n)'
 ok "keeps the failed run's directory, no other" same "$(ls .labtasker/logs/run | wc -l | tr -d ' ')" 1
 ok "with its end" has failed .labtasker/logs/run/run_*/status.json
+cat >job.sh <<'J'
+cd "$LABTASKER_LOG_DIR" && ls -i >>"$OLDPWD/files" && wc -c <run.log >>"$OLDPWD/logs" && tail -c 2 task_info.json >>"$OLDPWD/ends"
+echo "$1"
+J
+for i in a-long-one-that-must-leave-nothing-behind b ''; do submit -- --word "$i"; done
+ok "a slot's directory serves many runs" status 0 "$lt" loop --log fail-only -- sh job.sh '%(word)'
+ok "whose logs begin empty" same "$(sort logs | uniq -c | tr -s ' ')" ' 3 0'
+ok "and whose tasks are whole" same "$(tr -d '\n' <ends)" '}}}'
+if ln job.sh ln.test 2>/dev/null; then
+	ok "with the same files, lest ext4 become slow" same "$(sort files | uniq -c | grep -vc '^ *3 ')" 0
+	ok "the lock is one of them" same "$(sed -n 's/\([0-9]*\) .*/\1/p' files | sort -u | wc -l | tr -d ' ')" 2
+fi
 submit --max-retries 1 -- --side 1
 submit --max-retries 1 -- --side 2
 worker=$("$lt" worker create | sed 's/.* //')

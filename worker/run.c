@@ -754,7 +754,7 @@ conclude(struct run *r, int64_t now)
 	r->result.done = r->want == SUCCESS;
 	r->result.failed = r->want == FAILED;
 	r->result.back = r->want == PENDING;
-	if (!r->finished && r->want != PENDING)
+	if (!r->finished && r->want != PENDING && (r->want == FAILED || !r->dir.keep))
 		keep_result(r);
 	if (r->want == FAILED && r->dir.path)
 		rundir_keep(&r->dir);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The directory of one run (SPEC 4): ROOT/logs/run/run_tTIME_nNAME_idID_rdHEX/ with task_info.json, run.log, heartbeat.lock
- * (empty; there while the run lives) and, in the end, status.json and summary.json.  Directories are 0700, files 0600; JSON is
+ * (there while the run lives) and, in the end, status.json and summary.json.  Directories are 0700, files 0600; JSON is
  * indented by four, ASCII, without a last newline, as the reference writes it.  Nothing is synced: what counts is at the server.
  */
 #include "worker.h"
@@ -26,8 +26,8 @@ join(const char *dir, const char *name)
 	return xprintf("%s/%s", dir, name);
 }
 
-/* A file in dir with these bytes; flags: O_EXCL, a new one, O_TRUNC, also in the place of another.  What is there of it after a
- * failure is removed. */
+/* A file in dir with these bytes; flags: O_EXCL, a new one, 0, also in the place of another, which is not emptied first: ext4
+ * would write out what follows at once.  What is there of it after a failure is removed. */
 static int
 put_file(const char *dir, const char *name, int flags, const void *p, size_t n, struct err *e)
 {
@@ -37,7 +37,7 @@ put_file(const char *dir, const char *name, int flags, const void *p, size_t n, 
 	if (fd < 0) {
 		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
 	} else {
-		if (n && sys_write_all(fd, p, n) < 0)
+		if ((n && sys_write_all(fd, p, n) < 0) || (!(flags & O_EXCL) && ftruncate(fd, (off_t)n) < 0))
 			rc = err_set(e, errno, "%s: %s", path, strerror(errno));
 		if (close(fd) < 0 && !rc)   /* where NFS says that the disk is full */
 			rc = err_set(e, errno, "%s: %s", path, strerror(errno));
@@ -134,7 +134,20 @@ make_dir(struct buf *b, struct err *e)
 	return err_set(e, errno, "%s: %s", b->p, strerror(errno));
 }
 
-/* A slot's directory, without what the run before left of its end. */
+/* heartbeat.lock, as another name of task_info.json: to be removed a million times it may not be a file of its own, for ext4 looks,
+ * for each file that is made, through all that were removed in the last minutes. */
+static int
+make_lock(const char *dir, struct err *e)
+{
+	char *path = join(dir, "heartbeat.lock"), *info = join(dir, "task_info.json");
+	int rc = !link(info, path) || errno == EEXIST ? 0 : put_file(dir, "heartbeat.lock", O_EXCL, NULL, 0, e);
+
+	free(info);
+	free(path);
+	return rc;
+}
+
+/* A slot's directory, without what a run before left of its end. */
 static int
 take_slot(const char *path, struct err *e)
 {
@@ -142,7 +155,6 @@ take_slot(const char *path, struct err *e)
 		return -1;
 	remove_file(path, "status.json");
 	remove_file(path, "summary.json");
-	remove_file(path, "run.log");
 	return 0;
 }
 
@@ -172,6 +184,15 @@ find_dir(struct rundir *d, const struct rundir_opts *o, const struct json *task,
 	return 0;
 }
 
+/* Empties a slot's log, for the next run.  Where it is empty nothing is done, which ext4 would make much of. */
+static int
+empty_log(const struct rundir *d)
+{
+	struct stat st;
+
+	return !d->keep || fstat(d->log, &st) < 0 || !st.st_size ? 0 : ftruncate(d->log, 0);
+}
+
 static int
 open_log(struct rundir *d, struct err *e)
 {
@@ -179,9 +200,9 @@ open_log(struct rundir *d, struct err *e)
 	int rc = 0;
 
 	d->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0600);
-	if (d->log < 0)
+	if (d->log < 0 || empty_log(d) < 0)
 		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
-	else
+	if (d->log >= 0)
 		sys_cloexec(d->log);
 	free(path);
 	return rc;
@@ -201,17 +222,15 @@ rundir_make(struct rundir *d, const struct rundir_opts *o, const struct json *ta
 	*d = (struct rundir){.log = -1, .raw = o->raw, .left = o->max > 0 ? o->max : -1};
 	if (find_dir(d, o, task, wall, e) < 0)
 		return -1;
-	if (put_json(d->path, "task_info.json", O_TRUNC, task, e) < 0)
+	if (put_json(d->path, "task_info.json", 0, task, e) < 0)
 		goto undo_dir;
-	if (open_log(d, e) < 0)
-		goto undo_info;
-	if (put_file(d->path, "heartbeat.lock", O_TRUNC, NULL, 0, e) < 0)
-		goto undo_log;
+	if (open_log(d, e) < 0 || make_lock(d->path, e) < 0)
+		goto undo_files;
 	return 0;
-undo_log:
-	close(d->log);
+undo_files:
+	if (d->log >= 0)
+		close(d->log);
 	remove_file(d->path, "run.log");
-undo_info:
 	remove_file(d->path, "task_info.json");
 undo_dir:
 	rmdir(d->path);
@@ -343,7 +362,7 @@ static int
 replace(const char *dir, const char *file, const struct json *v, struct err *e)
 {
 	char *path = join(dir, file), *temp = xprintf("%s.new", file), *from = join(dir, temp);
-	int rc = put_json(dir, temp, O_TRUNC, v, e);
+	int rc = put_json(dir, temp, 0, v, e);
 
 	if (!rc && rename(from, path) < 0) {
 		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
@@ -400,6 +419,7 @@ rundir_close(struct rundir *d)
 	if (!d->path)
 		return;
 	remove_file(d->path, "heartbeat.lock");
+	empty_log(d);   /* now: a file that is filled after it was emptied is written out when it is closed */
 	close(d->log);
 	forget(d);
 }
