@@ -171,7 +171,10 @@ ok "--use-pty" status 0 "$lt" loop --use-pty -- sh -c '[ -t 0 ] && [ -t 1 ] && [
 ok "gives the job a terminal" has 'all three' out
 submit -- --n 2
 ok "20,000 lines through it" status 0 "$lt" loop --use-pty -- sh -c 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done' x '%(n)'
-ok "none is lost" same "$(tr -d '\r' <out | cksum)" "$(i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done | cksum)"
+i=0
+while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done >want
+tr -d '\r' <out >got
+ok "none is lost" cmp got want
 submit -- --n 3
 ok "a job that closes it" status 0 "$lt" loop --use-pty -- sh -c 'exec <&- >&- 2>&-; sleep 0.1; echo there >/dev/tty' x '%(n)'
 ok "is not told to end, and has it still" same "$(tr -d '\r' <out):$(count success)" there:3

@@ -115,8 +115,10 @@ if [ "$id" -eq 0 ] && command -v chroot >/dev/null; then
 	place nobody
 	mkdir q && chown 54321:54321 q
 	cp "$lt" ./lt && chmod 755 ./lt && chmod 755 "$base" .
-	ok "no passwd entry" sh -c 'cd q && chroot --userspec=54321:54321 / /bin/sh -c "cd \"$0\" && env -i ../lt submit -- --n 1 >id 2>err && env -i ../lt loop -- echo got >out 2>>err </dev/null"' "$PWD/q"
-	ok "runs" has got q/out
+	if chroot --userspec=54321:54321 / /bin/true 2>/dev/null; then   # not busybox's
+		ok "no passwd entry" sh -c 'cd q && chroot --userspec=54321:54321 / /bin/sh -c "cd \"$0\" && env -i ../lt submit -- --n 1 >id 2>err && env -i ../lt loop -- echo got >out 2>>err </dev/null"' "$PWD/q"
+		ok "runs" has got q/out
+	fi
 	place empty
 	mkdir -p root/q
 	cp "$lt" root/lt
@@ -129,7 +131,7 @@ if [ "$id" -eq 0 ] && command -v chroot >/dev/null; then
 		busybox=$(command -v busybox)
 		if [ -n "$busybox" ] && mkdir root/bin && cp "$busybox" root/bin/sh && chroot root /bin/sh -c : 2>/dev/null; then
 			bare 'as root'
-			bare 'as nobody' chroot --userspec=65534:65534
+			! chroot --userspec=65534:65534 / /bin/true 2>/dev/null || bare 'as nobody' chroot --userspec=65534:65534
 			unshare -pf true 2>/dev/null && bare 'as process 1' unshare -pf chroot
 		else
 			skipped='no static busybox: nothing was tried beside it alone'

@@ -3,7 +3,7 @@
 # Builds and runs the tests and closes with "N passed, N failed".
 #   sh tests/run.sh             the suite: every tests/*.c, then every tests/*.t.sh on ./labtasker
 #   sh tests/run.sh CORPORA     the same with the public suites in that folder, the fuzz seeds and the order of use; scripts see CHECK
-# CC, CFLAGS, LDFLAGS as make's.  BIN: where to build.  RUN: put before each test program (qemu-user).  PURE=1: C programs only.
+# CC, AR, CFLAGS, LDFLAGS as make's.  BIN: where to build.  RUN: put before each test program (qemu-user).  PURE=1: C programs only.
 # LANES: how many run at a time.  LABTASKER: the binary for the scripts.  ONLY=NAME: tests/NAME.c alone, and all that it says.
 cd "$(dirname "$0")/.." || exit 2
 CC=${CC:-c99} CFLAGS=${CFLAGS:--O2} BIN=${BIN:-tests/bin} corpora=$1 check=$1 LANES=${LANES:-4}
@@ -31,7 +31,7 @@ lanes() {
 object() { [ "$1" = labtasker.c ] || $CC $CFLAGS -c -o "$BIN/$(echo "$1" | tr / _ | sed 's/c$/o/')" "$1"; }
 program() { $CC $CFLAGS -o "$BIN/$(basename "$1" .c)" "$1" "$BIN/lib.a" $LDFLAGS -lm; }
 lanes object *.c worker/*.c server/*.c cli/*.c
-ar rc "$BIN/lib.a" "$BIN"/*.o || exit 2
+${AR:-ar} rc "$BIN/lib.a" "$BIN"/*.o || exit 2
 lanes program tests/${ONLY:-*}.c
 [ -z "$ONLY" ] || exec "$BIN/$ONLY"
 [ -z "$RUN" ] || export SEEDS=${SEEDS:-20}   # an emulator is slow
