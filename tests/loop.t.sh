@@ -91,6 +91,17 @@ await has 'no more tasks' err
 wait $loop
 ok "USR2 lets the job end: 75" same $? 75
 ok "and takes no more" same "$(count success) $(count pending)" "2 1"
+cat >job.sh <<'J'
+trap 'echo told; exit 3' TERM
+echo up
+for i in 1 2 3 4 5 6 7 8 9; do sleep 0.5; done
+J
+begin "$lt" loop --until +2s --min-left 0.1 --grace 1.5 -- sh job.sh '%(n)'
+loop=$!
+await has up out
+kill -USR2 $loop
+wait $loop
+ok "the end of the time is seen then, too" same "$? $(tail -n 1 out) $(count pending)" "75 told 1"
 
 place waiting
 submit -- --n 1
@@ -164,6 +175,9 @@ ok "is named, not the command" has 'failed: sub: No such file' err
 submit --task-timeout 77 -- --n 2
 ok "the server's limit" status 0 "$lt" loop -- env '%(n)=1'
 ok "is told to the job" has 'LABTASKER_TASK_TIMEOUT=77' out
+submit -- --n 1
+ok "in a job, a loop" status 0 env LABTASKER_TASK_TIMEOUT=/outer LABTASKER_LOG_DIR=/outer "$lt" loop --pipe --require n -- sh -c 'env; read x; echo "{\"status\":\"success\"}"'
+ok "does not pass on what is that job's" hasnt /outer out
 
 place terminal
 submit -- --n 1

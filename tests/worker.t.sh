@@ -102,6 +102,30 @@ kill -TERM $loop
 wait $loop
 ok "a second signal hastens" same $? 143
 ok "handed back again" same "$(count pending)" 1
+cat >job.sh <<'J'
+trap 'sleep 1.2; exit 3' TERM
+echo up
+while :; do sleep 0.05; done
+J
+begin "$lt" loop --time-limit 1 -- sh job.sh '%(i)'
+loop=$!
+await has up out
+kill -TERM $loop
+wait $loop
+ok "--time-limit within the grace" same "$("$lt" task ls --json --fields status,retries)" '{"status":"pending","retries":0}'
+cat >job.sh <<'J'
+trap '' TERM
+"$1" finish --summary '{"kept": 1}'
+echo up
+while :; do sleep 0.05; done
+J
+begin "$lt" loop --grace 0.2 -- sh job.sh "$lt" '%(i)'
+loop=$!
+await has up out
+kill -TERM $loop
+wait $loop
+ok "killed at the end of the grace, after its finish" same "$? $("$lt" task ls --json --fields status,summary.kept)" \
+    '143 {"status":"success","summary.kept":1}'
 
 # A batch system tells all processes at once, and the job may be the first to hear it.
 place alltold

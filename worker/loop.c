@@ -968,7 +968,7 @@ obey(struct loop *l, int64_t now)
 static void
 watch_clock(struct loop *l, int64_t now)
 {
-	if (l->closed || l->end_at == INT64_MAX)
+	if (l->stop || l->end_at == INT64_MAX)
 		return;
 	if (now >= l->end_at - l->env.grace) {
 		warn("loop: the time is up: %s", busy(l) ? "ending the job and handing the task back" : "ending");
@@ -976,7 +976,7 @@ watch_clock(struct loop *l, int64_t now)
 		l->stop = SIGTERM;
 		l->urgency++;
 		l->rc = l->rc ? l->rc : EXIT_AGAIN;
-	} else if (short_of_time(l, now)) {
+	} else if (!l->closed && short_of_time(l, now)) {
 		l->begin_at = l->end_at;
 		if (l->runs || l->fetches || l->held || (l->dry && !(l->o->wait > 0)))
 			return;
@@ -1052,7 +1052,7 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 {
 	if (now < l->begin_at && !l->closed)
 		sooner(wake, l->begin_at);
-	if (l->end_at != INT64_MAX && !l->closed)
+	if (l->end_at != INT64_MAX && !l->stop)
 		sooner(wake, l->end_at - l->env.grace);
 	if (l->end_at != INT64_MAX && !l->closed && !short_of_time(l, now))
 		sooner(wake, l->end_at - (int64_t)(l->o->min_left * 1e6));

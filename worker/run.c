@@ -32,7 +32,7 @@ enum {
 	FINISH_MAX = 16 << 20,    /* of summary.json */
 	PAUSE = 100 * 1000, PAUSE_MAX = 10 * 1000000,   /* between tries that the client does not repeat by itself */
 	LINE_MAX_KEPT = 64 << 10, /* of a line that waits for its end */
-	LATE = 3,                 /* seconds at least for a hand-back, however much of the grace the job took */
+	LATE = 3,                 /* seconds at least for what is told at the end, however much of the grace the job took */
 	DOUBT = 300 * 1000        /* microseconds in which a signal to all processes reaches us too, also on a busy machine */
 };
 
@@ -141,8 +141,8 @@ dropped(struct run *r, const char *why)
 {
 	struct json_doc *d = json_new();
 	struct json *v = json_mkobj(d);
-	char *text = r->dir.path && r->want != PENDING ? xprintf("the report was not taken: %s; it stays in %s", why, r->dir.path) :
-	    xprintf("the server did not take it back: %s", why);
+	char *text = r->want == PENDING ? xprintf("the server did not take it back: %s", why) :
+	    xprintf("the report was not taken: %s%s%s", why, r->dir.path ? "; it stays in " : "", r->dir.path ? r->dir.path : "");
 
 	json_settext(d, v, "status", words[r->want]);
 	json_sets(d, v, "reported", json_mkbool(d, false));
@@ -760,7 +760,7 @@ conclude(struct run *r, int64_t now)
 		rundir_keep(&r->dir);
 	else if (r->dir.keep)
 		rundir_close(&r->dir);   /* the slot's next run has the directory */
-	if (r->want == PENDING && r->give_up && r->give_up < now + LATE * SECOND)
+	if (r->give_up && r->give_up < now + LATE * SECOND)
 		r->give_up = now + LATE * SECOND;
 	r->then = r->want == PENDING ? BACK : r->last ? AMEND : REPORT;
 	go(r, r->finished || (r->then != REPORT && !token) ? LOOK : r->then, now);
@@ -820,14 +820,16 @@ ended(struct run *r, int status, const struct job_usage *u, int64_t now)
 
 /* ---- the beginning ---- */
 
-/* Whether a variable of ours does not go to the job: the password, and what is set for it anew. */
+/* Whether a variable of ours does not go to the job: the password, what is of a job that we are ourselves, and what is set anew. */
 static bool
 withheld(const char *var, char *const *set, size_t n)
 {
+	static const char *const names[] = {"LABTASKER_PASSWORD", "LABTASKER_TASK_ID", "LABTASKER_LOG_DIR", "LABTASKER_TASK_TIMEOUT"};
 	size_t len = strcspn(var, "=");
 
-	if (len == 18 && !strncmp(var, "LABTASKER_PASSWORD", 18))
-		return true;
+	for (size_t i = 0; i < LEN(names); i++)
+		if (str_is((struct str){var, len}, names[i]))
+			return true;
 	for (size_t i = 0; i < n; i++)
 		if (strcspn(set[i], "=") == len && !strncmp(var, set[i], len))
 			return true;
@@ -1079,11 +1081,11 @@ run_leads(const struct run *r)
 	return run_pty(r) >= 0 && tcgetpgrp(run_pty(r)) == job_pid(r->job);
 }
 
-/* The calls that end it are given up after the grace. */
+/* The calls that end it are given up after the grace, however short: not before they could be made. */
 static void
 hurry(struct run *r, int64_t now)
 {
-	r->give_up = now + r->env->grace;
+	r->give_up = now + (r->env->grace > LATE * SECOND ? r->env->grace : LATE * SECOND);
 	if (r->call && (r->call->deadline < 0 || r->call->deadline > r->give_up))
 		r->call->deadline = r->give_up;
 }
@@ -1214,16 +1216,17 @@ in_doubt(struct run *r, int status, int64_t now)
 	return now < r->doubt;
 }
 
-/* What was due for the job by the clock: the end of --time-limit, the next signal. */
+/* What was due for the job by the clock: the end of --time-limit, the next signal.  One that was told to end is not late. */
 static void
 hasten(struct run *r, int64_t now)
 {
 	bool last = r->next_sig != SIGTERM;
 
 	if (r->limit_at && r->limit_at <= now) {
-		r->slow = true;
+		r->slow = !r->sent;
 		r->limit_at = 0;
-		terminate(r, now);
+		if (r->slow)
+			terminate(r, now);
 	}
 	if (r->next_at && r->next_at <= now)
 		send_signal(r, r->next_sig, last ? 0 : SIGKILL, last ? 0 : now + r->env->grace / 4);
