@@ -699,7 +699,7 @@ judge_pin(struct verifier *v, const struct cert *c)
 	br_x509_decoder_init(&v->key, NULL, NULL);
 	br_x509_decoder_push(&v->key, whole.p, whole.n);
 	if (!br_x509_decoder_get_pkey(&v->key)) {
-		err_set(&t->why, 1, "its certificate has a key of another kind than RSA or P-256, P-384, P-521");
+		err_set(&t->why, 1, "its certificate has a key of another kind than RSA of at most 4096 bits or P-256, P-384, P-521");
 		return BR_ERR_X509_UNSUPPORTED;
 	}
 	if (pinned(t, c, whole))
@@ -794,6 +794,8 @@ struct tls_identity {
 	br_x509_certificate chain[CHAIN];
 	size_t certs;
 	br_skey_decoder_context key;
+	/* BearSSL 0.6 writes by so much past what it has there. */
+	unsigned char beyond[3 * (BR_X509_BUFSIZE_KEY - BR_X509_BUFSIZE_SIG)];
 	const char *key_path;
 	bool has_key;
 	int issuer;                  /* the kind of key that signed the first certificate */
@@ -826,8 +828,8 @@ take_key(void *arg, struct str name, struct str der, struct err *e)
 	br_skey_decoder_init(&i->key);
 	br_skey_decoder_push(&i->key, der.p, der.n);
 	if (br_skey_decoder_last_error(&i->key))
-		return err_set(e, 1, "%s: its key cannot be used: it must be RSA or P-256, P-384, P-521, and not encrypted (openssl pkey "
-		    "-in FILE -out NEW decrypts one)", i->key_path);
+		return err_set(e, 1, "%s: its key cannot be used: it must be RSA of at most 4096 bits or P-256, P-384, P-521, and not "
+		    "encrypted (openssl pkey -in FILE -out NEW decrypts one)", i->key_path);
 	i->has_key = true;
 	return 0;
 }
@@ -868,24 +870,23 @@ read_identity(struct tls_identity *i, const char *cert, const char *key, struct 
 	return rc;
 }
 
-/* Whether the private key is that of the certificate's public one. */
+/* Whether the private key is that of the certificate's public one: an RSA key's signature tells (BearSSL reckons no modulus of 4096
+ * bits). */
 static bool
 fits(const struct tls_identity *i, const br_x509_pkey *pub)
 {
-	unsigned char own[BR_EC_KBUF_PUB_MAX_SIZE], modulus[1024];
+	static const unsigned char sum[32] = {'f', 'i', 't', 's'};
+	unsigned char own[BR_EC_KBUF_PUB_MAX_SIZE], sig[BR_X509_BUFSIZE_SIG], got[32];
 	const br_rsa_private_key *rsa = br_skey_decoder_get_rsa(&i->key);
 	const br_ec_private_key *ec = br_skey_decoder_get_ec(&i->key);
 	br_ec_public_key q;
 	size_t n;
 
 	if (rsa && pub->key_type == BR_KEYTYPE_RSA) {
-		const unsigned char *p = pub->key.rsa.n;
-		size_t len = pub->key.rsa.nlen;
-
-		while (len && !*p)
-			p++, len--;
-		n = br_rsa_compute_modulus_get_default()(NULL, rsa);
-		return n == len && n <= sizeof modulus && br_rsa_compute_modulus_get_default()(modulus, rsa) == n && !memcmp(modulus, p, n);
+		n = (rsa->n_bitlen + 7) / 8;
+		return n <= sizeof sig && br_rsa_pkcs1_sign_get_default()(BR_HASH_OID_SHA256, sum, sizeof sum, rsa, sig) &&
+		    br_rsa_pkcs1_vrfy_get_default()(sig, n, BR_HASH_OID_SHA256, sizeof sum, &pub->key.rsa, got) &&
+		    !memcmp(got, sum, sizeof sum);
 	}
 	if (!ec || pub->key_type != BR_KEYTYPE_EC || ec->curve != pub->key.ec.curve)
 		return false;
@@ -925,7 +926,8 @@ check_identity(struct tls_identity *i, const char *cert, const char *key, struct
 	br_x509_decoder_push(&dc, whole.p, whole.n);
 	pub = br_x509_decoder_get_pkey(&dc);
 	if (!pub || read_cert(&c, whole) < 0)
-		return err_set(e, 1, "%s: its first certificate cannot be used: its key must be RSA or P-256, P-384, P-521", cert);
+		return err_set(e, 1, "%s: its first certificate cannot be used: its key must be RSA of at most 4096 bits or P-256, P-384, "
+		    "P-521", cert);
 	if (!fits(i, pub))
 		return err_set(e, 1, "%s: this key is not that of the first certificate of %s", key, cert);
 	warn_of(i, cert, &c, pub);

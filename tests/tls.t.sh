@@ -61,6 +61,7 @@ export SAN
 key() {
 	case $2 in
 	rsa) openssl genrsa -out "$1" 2048 ;;
+	long) openssl genrsa -out "$1" 4096 ;;
 	*) openssl ecparam -name prime256v1 -genkey -noout -out "$1" ;;
 	esac 2>/dev/null
 }
@@ -82,6 +83,7 @@ here=DNS:localhost,IP:127.0.0.1
 key ca.key ec && sign ca x_ca -selfsign -keyfile ca.key
 issue ec $here ec
 issue rsa $here rsa
+issue long $here long
 issue other DNS:queue.example,IP:192.0.2.1 ec
 issue old $here ec 20200101000000Z 20210101000000Z
 issue next $here ec
@@ -155,6 +157,9 @@ serving $ca/short.pem $ca/short.key
 ok 'the server knows' has 'shorter than 2048 bits' said
 refuses 'a short key' 'shorter than 2048 bits' "$lt" task ls --cacert $ca/short.pem
 ok 'an end' ended
+serving $ca/long.pem $ca/long.key
+ok 'a long key is nothing to refuse' status 0 "$lt" queue create --queue-name r --password secret-of-q --cacert $ca/ca.pem
+ok 'an end' ended
 serving $ca/chain.pem $ca/leaf.key
 ok 'three certificates are nothing to warn of' same 1 "$(lines said)"
 ok 'nor to refuse' status 0 "$lt" queue create --queue-name q --password secret-of-q --cacert $ca/ca.pem
@@ -168,7 +173,8 @@ await test -f store/server.json
 LABTASKER_API_BASE_URL=$(sed -n 's/.*"url":"http\([^"]*\)".*/https\1/p' store/server.json)
 refuses 'https to http' 'no TLS is spoken there: use http://' "$lt" task ls --cacert $ca/ca.pem
 ok 'an end' ended
-for bad in "--cert $ca/ec.pem --key $ca/rsa.key" "--cert $ca/ec.key --key $ca/ec.key" "--cert $ca/none --key $ca/ec.key"; do
+for bad in "--cert $ca/ec.pem --key $ca/rsa.key" "--cert $ca/rsa.pem --key $ca/long.key" "--cert $ca/self.pem --key $ca/rsa.key" \
+    "--cert $ca/ec.key --key $ca/ec.key" "--cert $ca/none --key $ca/ec.key"; do
 	refuses "serve $bad" "^labtasker: $ca/[a-z.]*: " "$lt" serve --port 0 --store store $bad
 done
 ok 'a key without certificate' status 2 "$lt" serve --port 0 --store store --key $ca/ec.key
