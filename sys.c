@@ -495,8 +495,8 @@ path_of(char *const *envp)
 	return "/bin:/usr/bin";
 }
 
-/* execve along PATH, as execvp does; a file without a format that the system knows is a script for /bin/sh.  Runs in the
- * vforked child: no allocation, only its own stack and shargv, which the parent made. */
+/* execve along PATH, as shells do; a file without a format that the system knows is a script for /bin/sh.  A directory that we may
+ * not look into has nothing for us.  Runs in the vforked child: no allocation, only its own stack and shargv, which the parent made. */
 static void
 exec_path(char *const *argv, char *const *envp, char **shargv)
 {
@@ -519,6 +519,8 @@ exec_path(char *const *argv, char *const *envp, char **shargv)
 				shargv[1] = file;
 				execve("/bin/sh", shargv, envp);
 			}
+			if (errno == EACCES && n && access(file, F_OK) < 0)
+				errno = ENOENT;
 			if (errno != ENOENT && errno != ENOTDIR && (errno != EACCES || !why))
 				why = errno;
 			if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)

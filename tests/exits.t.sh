@@ -40,7 +40,9 @@ place none
 echo 'exit 0' >plain
 mkdir dir
 sweep ./plain,./dir,./none,nosuchcommand
-ok "commands that cannot be run" loop -- '%(x)'
+mkdir locked && chmod 0 locked   # what is there, if anything, root alone could say
+ok "commands that cannot be run" env PATH="$PWD/locked:$PATH" sh -c '"$@" >out 2>err </dev/null' x "$lt" loop -j 8 --worker-max-retries 999 -- '%(x)'
+chmod 700 locked
 told | sed 's/: [^:]*, exit/: WHY, exit/' >got
 cat >want <<'W'
 ./dir failed "Error running command: ./dir: WHY, exit code: 126"
