@@ -48,7 +48,7 @@ static const struct row {
 #define SHORT "true"
 #define FAIL "exit 7"
 #define BEATS "sleep 1"
-#define FINISH "cd $LABTASKER_LOG_DIR; echo '{\"a\":1}' >summary.json; echo '{\"status\":\"success\"}' >status.json; exit 7"
+#define FINISH "cd \"$LABTASKER_LOG_DIR\"; echo '{\"a\":1}' >summary.json; echo '{\"status\":\"success\"}' >status.json; exit 7"
 	/* ---- heartbeats ---- */
 	{"heartbeats keep a lease", ONE, BEATS, .calls = "FR", .least = 2},
 	{"409: given to another", ONE, LONG, .beat = "204 409", .calls = "F", .least = 2, .most = 2, .err = "given to another"},
@@ -78,7 +78,7 @@ static const struct row {
 	{"no JSON", ONE, BEATS, .beat = "text", .calls = "FR", .least = 2},
 	{"no answer", ONE, BEATS, .beat = "hang", .calls = "FR", .least = 1, .slow = true},
 	{"trouble, then 409", ONE, LONG, .beat = "503 cut 409", .calls = "F", .least = 3, .most = 3, .err = "given to another"},
-	{"heartbeat.lock is taken away", ONE, "rm $LABTASKER_LOG_DIR/heartbeat.lock; sleep 0.5", .calls = "FR", .most = -1},
+	{"heartbeat.lock is taken away", ONE, "rm \"$LABTASKER_LOG_DIR\"/heartbeat.lock; sleep 0.5", .calls = "FR", .most = -1},
 	{"late tasks of -j: one round", "-j 3", "sleep 1.5", .fetch = "task late late none", .calls = "*", .together = "BBB"},
 
 	/* ---- reports ---- */

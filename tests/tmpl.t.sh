@@ -35,7 +35,7 @@ run() {
 	if [ -n "$3" ]; then
 		$shell -c "$(cat "$base/file")"
 	else
-		$shell "$base/file"
+		$shell ../file   # $0, which texts have, without spaces
 	fi >"$base/got" 2>"$base/err" </dev/null
 }
 
