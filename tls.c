@@ -4,8 +4,8 @@
  * and ChaCha20-Poly1305 or AES-GCM protect the records: what every server of the last ten years speaks, and nothing weaker.
  *
  * Who a server is.  A chain of certificates must lead to an issuer that is trusted (--cacert, SSL_CERT_FILE, SSL_CERT_DIR, the
- * system's bundle), hold now, and name the host of the URL: a DNS name, or for an address an iPAddress of subjectAltName, which
- * BearSSL does not look at and we do.  A pin is instead of all that: the SHA-256 of the certificate's public key (what curl and
+ * system's bundle), hold now, and name the host of the URL in subjectAltName: as a DNS name, or an address as an iPAddress.  BearSSL
+ * knows no addresses and takes common names, which issuers need not have looked at; so that is done here.  A pin is instead of all that: the SHA-256 of the certificate's public key (what curl and
  * HPKP pin; it outlives a renewal with the same key) or of the whole certificate (what `openssl x509 -fingerprint` shows).  With a
  * cacert that was named and a pin both must hold.  Nothing falls back to less.
  *
@@ -224,6 +224,21 @@ names_address(const struct cert *c, const unsigned char *ip, size_t n)
 
 	while ((tag = der_next(&list, &name)) >= 0)
 		if (tag == NAME_IP && name.n == n && !memcmp(name.p, ip, n))
+			return true;
+	return false;
+}
+
+/* *.DOMAIN is any one label before it (RFC 6125, 6.4.3). */
+static bool
+names_host(const struct cert *c, const char *host)
+{
+	const char *dot = strchr(host, '.');
+	struct str list = c->names, name;
+	int tag;
+
+	while ((tag = der_next(&list, &name)) >= 0)
+		if (tag == NAME_DNS && (str_caseis(name, host) ||
+		    (dot && dot > host && name.n > 2 && *name.p == '*' && str_caseis((struct str){name.p + 1, name.n - 1}, dot))))
 			return true;
 	return false;
 }
@@ -641,6 +656,11 @@ explain(struct tls_trust *t, const struct cert *c, unsigned code)
 	} else if (code == BR_ERR_X509_DN_MISMATCH) {
 		err_set(&t->why, 1, "its certificates come in another order than its own, who issued that, who issued that one: order them "
 		    "there, or --pin %s", pin.p);
+	} else if (code == BR_ERR_X509_UNSUPPORTED) {
+		err_set(&t->why, 1, "a certificate is signed otherwise than by RSA (PKCS #1) or ECDSA with SHA-2: another must be made there, "
+		    "or --pin %s", pin.p);
+	} else if (code == BR_ERR_X509_LIMIT_EXCEEDED) {
+		err_set(&t->why, 1, "an RSA key is longer than 4096 bits: a shorter one must be made there");
 	} else if (code == BR_ERR_X509_WEAK_PUBLIC_KEY) {
 		err_set(&t->why, 1, "an RSA key is shorter than %d bits: a longer one must be made there, or --pin %s", RSA_MIN, pin.p);
 	} else {
@@ -672,7 +692,7 @@ judge_chain(struct verifier *v, const struct cert *cert)
 		br_x509_minimal_set_hash(&v->chain, hashes[i].id, hashes[i].hash);
 	br_x509_minimal_set_minrsa(&v->chain, RSA_MIN / 8);
 	br_x509_minimal_set_time(&v->chain, (uint32_t)(now / 86400 + YEAR_0), (uint32_t)(now % 86400));
-	(*ctx)->start_chain(ctx, t->ip_len ? NULL : t->host);
+	(*ctx)->start_chain(ctx, NULL);
 	for (int i = 0; i < v->certs; i++) {
 		size_t from = i ? v->end[i - 1] : 0;
 
@@ -682,7 +702,7 @@ judge_chain(struct verifier *v, const struct cert *cert)
 	}
 	code = (*ctx)->end_chain(ctx);
 	store_free(&s);
-	if (!code && t->ip_len && !names_address(cert, t->ip, t->ip_len))
+	if (!code && !(t->ip_len ? names_address(cert, t->ip, t->ip_len) : names_host(cert, t->host)))
 		code = BR_ERR_X509_BAD_SERVER_NAME;
 	if (code)
 		explain(t, cert, code);
@@ -1088,11 +1108,11 @@ alert(unsigned code)
 		unsigned code;
 		const char *text;
 	} known[] = {
-		{40, "handshake_failure: it needs TLS 1.2 with ECDHE and AES-GCM or ChaCha20"},
+		{40, "handshake_failure: it must take TLS 1.2 with ECDHE and AES-GCM or ChaCha20, and ask for no certificate of clients"},
 		{42, "bad_certificate: it does not believe our certificate"}, {43, "unsupported_certificate"},
 		{45, "certificate_expired: our certificate has expired"}, {46, "certificate_unknown: it does not believe our certificate"},
 		{48, "unknown_ca: it does not know who issued our certificate"}, {49, "access_denied"},
-		{70, "protocol_version: it needs TLS 1.2"}, {71, "insufficient_security"}, {80, "internal_error"},
+		{70, "protocol_version: it must take TLS 1.2"}, {71, "insufficient_security"}, {80, "internal_error"},
 		{112, "unrecognized_name: it does not know the name in the URL"}, {116, "certificate_required: clients need one there"},
 	};
 

@@ -84,11 +84,13 @@ key ca.key ec && sign ca x_ca -selfsign -keyfile ca.key
 issue ec $here ec
 issue rsa $here rsa
 issue long $here long
+issue pss $here rsa
+openssl req -x509 -new -key pss.key -subj /CN=pss -days 30 -addext "subjectAltName=$here" -sigopt rsa_padding_mode:pss -out pss.pem 2>log
 issue other DNS:queue.example,IP:192.0.2.1 ec
 issue old $here ec 20200101000000Z 20210101000000Z
 issue next $here ec
 key self.key rsa && SAN=$here && sign self x -selfsign -keyfile self.key && chmod 600 self.key
-openssl req -x509 -new -key ec.key -subj '/CN=no host' -days 30 -out nobody.pem 2>log
+openssl req -x509 -new -key ec.key -subj /CN=localhost -days 30 -out nobody.pem 2>log
 openssl genrsa -out short.key 1024 2>log && chmod 600 short.key
 openssl req -x509 -new -key short.key -subj '/CN=short' -days 30 -addext "subjectAltName=$here" -out short.pem 2>log
 key mid.key ec && sign mid x_ca -keyfile ca.key -cert ca.pem
@@ -152,10 +154,15 @@ refuses 'a certificate for others' 'is for queue.example, 192.0.2.1: use that na
 ok 'an end' ended
 serving $ca/nobody.pem $ca/ec.key
 refuses 'a certificate for no host' 'names no host' "$lt" task ls --cacert $ca/nobody.pem
+refuses 'nor is a common name one' 'names no host' env LABTASKER_API_BASE_URL="https://localhost:${LABTASKER_API_BASE_URL##*:}" \
+    "$lt" task ls --cacert $ca/nobody.pem
 ok 'an end' ended
 serving $ca/short.pem $ca/short.key
 ok 'the server knows' has 'shorter than 2048 bits' said
 refuses 'a short key' 'shorter than 2048 bits' "$lt" task ls --cacert $ca/short.pem
+ok 'an end' ended
+serving $ca/pss.pem $ca/pss.key
+refuses 'a signature of another kind' 'is signed otherwise than by' "$lt" task ls --cacert $ca/ca.pem
 ok 'an end' ended
 serving $ca/long.pem $ca/long.key
 ok 'a long key is nothing to refuse' status 0 "$lt" queue create --queue-name r --password secret-of-q --cacert $ca/ca.pem
