@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How tasks are found: tables by id, by name, the pending ones of a shape in the order in which they are fetched, and the
- * deadlines of those that run.  Nothing costs more than the logarithm of how many there are, and nothing large is ever made anew
- * at once.
+ * How tasks are found: tables by id, by name, the pending ones of a shape and the others of a state in the order in which they are
+ * fetched, and the deadlines of those that run.  Nothing costs more than the logarithm of how many there are, and nothing large is
+ * ever made anew at once.
  */
 #include "state.h"
 
@@ -196,14 +196,10 @@ name_set(struct store *s, struct task *t, const char *text)
 	s->live += strlen(n->text);
 }
 
-/* ---- pending tasks of a shape: a treap whose ends are known, so that first in, first out costs the same however many ---- */
-
-struct index {
-	struct task *root, *first, *last;
-};
+/* ---- in order: a treap whose ends are known, so that first in, first out costs the same however many ---- */
 
 bool
-pending_before(const struct task *a, const struct task *b)
+order_before(const struct task *a, const struct task *b)
 {
 	if (a->v.priority != b->v.priority)
 		return a->v.priority > b->v.priority;
@@ -225,7 +221,7 @@ rank_of(const struct task *t)
 }
 
 static void
-rotate_up(struct index *x, struct task *t)
+rotate_up(struct order *x, struct task *t)
 {
 	struct task *p = t->up, *g = p->up;
 
@@ -252,7 +248,7 @@ rotate_up(struct index *x, struct task *t)
 
 /* Hangs t where it belongs: at an end where that is right, else from the root down. */
 static void
-hang(struct index *x, struct task *t)
+hang(struct order *x, struct task *t)
 {
 	struct task *p = x->root, **at;
 
@@ -260,16 +256,16 @@ hang(struct index *x, struct task *t)
 		x->root = x->first = x->last = t;
 		return;
 	}
-	if (pending_before(x->last, t)) {
+	if (order_before(x->last, t)) {
 		p = x->last;
 		at = &p->right;
 		x->last = t;
-	} else if (pending_before(t, x->first)) {
+	} else if (order_before(t, x->first)) {
 		p = x->first;
 		at = &p->left;
 		x->first = t;
 	} else {
-		for (at = &x->root; *at; at = pending_before(t, p) ? &p->left : &p->right)
+		for (at = &x->root; *at; at = order_before(t, p) ? &p->left : &p->right)
 			p = *at;
 	}
 	*at = t;
@@ -292,7 +288,7 @@ neighbour(struct task *t, bool after)
 }
 
 static void
-unhang(struct index *x, struct task *t)
+unhang(struct order *x, struct task *t)
 {
 	struct task *child;
 
@@ -317,23 +313,16 @@ unhang(struct index *x, struct task *t)
 struct task *
 pending_first(const struct shape *s)
 {
-	const struct index *x = s->index;
+	const struct order *x = s->index;
 
 	return x ? x->first : NULL;
 }
 
-struct task *
-pending_after(struct task *t)
-{
-	return neighbour(t, true);
-}
-
-/* args: those of t parsed, or NULL. */
-void
-pending_enter(struct task *t, const struct json *args)
+/* That of the shape of its args: parsed, or NULL. */
+static struct order *
+enter_shape(struct task *t, const struct json *args)
 {
 	struct json_doc *d = NULL;
-	struct index *x;
 
 	if (!args && t->v.args) {
 		d = json_parse(t->v.args, strlen(t->v.args), NULL);
@@ -342,29 +331,78 @@ pending_enter(struct task *t, const struct json *args)
 	t->shape = shapes_take(t->queue->shapes, args);
 	json_free(d);
 	if (!t->shape->index)
-		t->shape->index = xcalloc(1, sizeof *x);
-	x = t->shape->index;
+		t->shape->index = xcalloc(1, sizeof(struct order));
+	return t->shape->index;
+}
+
+void
+order_enter(struct task *t, const struct json *args)
+{
+	struct order *x = t->v.status == PENDING ? enter_shape(t, args) : &t->queue->order[t->v.status];
+
 	hang(x, t);
 	while (t->up && rank_of(t) > rank_of(t->up))
 		rotate_up(x, t);
 }
 
 void
-pending_leave(struct task *t)
+order_leave(struct task *t)
 {
 	struct shape *s = t->shape;
-	struct index *x;
+	struct order *x = s ? s->index : &t->queue->order[t->v.status];
 
+	if (!s && t->v.status == PENDING)
+		return;
+	unhang(x, t);
 	if (!s)
 		return;
-	x = s->index;
-	unhang(x, t);
 	if (!x->root) {
 		free(x);
 		s->index = NULL;
 	}
 	t->shape = NULL;
 	shapes_drop(t->queue->shapes, s);
+}
+
+void
+merge_add(struct merge *m, struct task *t)
+{
+	size_t i = m->n;
+
+	if (!t)
+		return;
+	if (m->n == m->cap) {
+		m->cap = m->cap ? m->cap * 2 : 16;
+		m->at = xrealloc(m->at, m->cap * sizeof *m->at);
+	}
+	m->n++;
+	for (; i && order_before(t, m->at[(i - 1) / 2]); i = (i - 1) / 2)
+		m->at[i] = m->at[(i - 1) / 2];
+	m->at[i] = t;
+}
+
+void
+merge_step(struct merge *m)
+{
+	struct task *t = neighbour(m->at[0], true);
+	size_t i = 0, child;
+
+	if (!t)
+		t = m->at[--m->n];
+	for (; (child = 2 * i + 1) < m->n; i = child) {
+		if (child + 1 < m->n && order_before(m->at[child + 1], m->at[child]))
+			child++;
+		if (order_before(t, m->at[child]))
+			break;
+		m->at[i] = m->at[child];
+	}
+	m->at[i] = t;
+}
+
+void
+merge_free(struct merge *m)
+{
+	free(m->at);
 }
 
 /* ---- deadlines: a heap, counted from 1 ---- */

@@ -462,64 +462,26 @@ check_fetch_worker(const struct store *s, const struct queue *q, const struct fe
 	return 0;
 }
 
-/* Sifts t down from the top of a heap of n. */
-static void
-sift(struct task **heap, size_t n, struct task *t)
-{
-	size_t i = 0, child;
-
-	for (; (child = 2 * i + 1) < n; i = child) {
-		if (child + 1 < n && pending_before(heap[child + 1], heap[child]))
-			child++;
-		if (pending_before(t, heap[child]))
-			break;
-		heap[i] = heap[child];
-	}
-	heap[i] = t;
-}
-
-/* The first that the filter takes of the first "most": the shapes' tasks in one order, as a heap of where each has come to.  NULL
- * and *more: there are others behind them. */
+/* The first that the filter takes of the first "most", of all shapes.  NULL and *more: there are others behind them. */
 static struct task *
 walk(struct queue *q, const struct need *need, struct match *filter, size_t most, bool *more)
 {
-	struct task **heap = NULL, *t = NULL;
-	size_t n = 0, cap = 0;
-	struct view *view;
+	struct view *view = view_new();
+	struct task *t = NULL;
+	struct merge m = {0};
 
-	for (const struct shape *s = need_first(need, q->shapes); s; s = need_next(need, s)) {
-		t = pending_first(s);
-		if (!t)
-			continue;
-		if (n == cap) {
-			cap = cap ? cap * 2 : 16;
-			heap = xrealloc(heap, cap * sizeof *heap);
-		}
-		for (size_t i = n++; ; i = (i - 1) / 2) {
-			if (!i || pending_before(heap[(i - 1) / 2], t)) {
-				heap[i] = t;
-				break;
-			}
-			heap[i] = heap[(i - 1) / 2];
+	for (const struct shape *s = need_first(need, q->shapes); s; s = need_next(need, s))
+		merge_add(&m, pending_first(s));
+	for (; m.n && most-- && !match_spent(filter, NULL); merge_step(&m)) {
+		view_task(view, m.at[0]);
+		if (match_test(filter, view_get, view)) {
+			t = m.at[0];
+			break;
 		}
 	}
-	view = view_new();
-	while (n && most-- && !match_spent(filter, NULL)) {
-		t = heap[0];
-		view_task(view, t);
-		if (match_test(filter, view_get, view))
-			goto out;
-		t = pending_after(t);
-		if (!t)
-			t = heap[--n];
-		if (n)
-			sift(heap, n, t);
-	}
-	t = NULL;
-out:
-	*more = !t && n;
+	*more = !t && m.n;
 	view_free(view);
-	free(heap);
+	merge_free(&m);
 	return t;
 }
 
@@ -535,7 +497,7 @@ consider(void *ctx, struct task *t)
 {
 	struct choice *c = ctx;
 
-	if (t->v.status != PENDING || (c->best && !pending_before(t, c->best)) || !need_test(c->need, t->shape))
+	if (t->v.status != PENDING || (c->best && !order_before(t, c->best)) || !need_test(c->need, t->shape))
 		return;
 	view_task(c->view, t);
 	if (match_test(c->filter, view_get, c->view))
@@ -569,7 +531,7 @@ first_of(struct queue *q, const struct need *need)
 	for (const struct shape *s = need_first(need, q->shapes); s; s = need_next(need, s)) {
 		struct task *t = pending_first(s);
 
-		if (t && (!best || pending_before(t, best)))
+		if (t && (!best || order_before(t, best)))
 			best = t;
 	}
 	return best;

@@ -177,9 +177,11 @@ own(const struct store *s, struct task *t)
 static void
 task_apply(struct store *s, struct task *t, const struct task_image *im, struct now now)
 {
+	bool moves = im->set & (M_STATUS | M_PRIORITY | M_MODIFIED | M_CREATED | M_SEQ | M_ARGS);
 	int was = t->v.status;
 
-	pending_leave(t);
+	if (moves)
+		order_leave(t);
 	leave_state(s, t);
 	record_copy(s, record_task, im->set, &t->v, im);
 	if (im->set & M_NAME)
@@ -200,8 +202,8 @@ task_apply(struct store *s, struct task *t, const struct task_image *im, struct 
 	if (im->set & M_BEAT || was != RUNNING)
 		t->mono_beat = now.mono;
 	deadline_set(s, t);
-	if (t->v.status == PENDING)
-		pending_enter(t, im->set & M_ARGS ? im->args : NULL);
+	if (moves)
+		order_enter(t, im->set & M_ARGS ? im->args : NULL);
 	if (s->watched && t->v.status == PENDING)
 		buf_add(&s->ready, t->node.id, 16);
 }
@@ -234,7 +236,7 @@ task_free(struct store *s, struct task *t)
 	*(t->next ? &t->next->prev : &q->last) = t->prev;
 	if (s->dump.task == t)
 		s->dump.task = t->next;
-	pending_leave(t);
+	order_leave(t);
 	leave_state(s, t);
 	disown(t);
 	name_set(s, t, NULL);

@@ -225,7 +225,8 @@ int queue_task_update(struct store *s, struct queue *q, const struct json *updat
 int queue_task_delete(struct store *s, struct queue *q, struct str id, struct now now, struct err *e);
 struct task *queue_task(struct queue *q, struct str id);    /* NULL: none in this queue */
 void queue_task_print(struct buf *b, const struct task *t);   /* the task as the API shows it */
-/* Tasks that match, sorted, from offset, at most limit, printed into b as a JSON list.  How many, or -1 with err. */
+/* Tasks that match, sorted, from offset, at most limit, printed into b as a JSON list.  How many, or -1 with err.  In the order of
+ * fetching (priority down, last_modified up, created_at up) few tasks are looked at that stand behind the page. */
 struct search {                        /* what is given replaces what the filter says of the same field */
 	struct str id, name, status;   /* p NULL or n 0: any */
 	struct match *filter;

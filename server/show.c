@@ -4,6 +4,7 @@
  * look at, and searches.  A table for each says which fields there are, in which order, and where they are kept.
  *
  * A search keeps no more rows than end with its page, in a heap with the last of them on top: n rows cost n log of that at most.
+ * One that asks for tasks in the order in which they are fetched looks at them in that order, until its page is full.
  */
 #include "state.h"
 
@@ -14,7 +15,9 @@
 enum {
 	COLUMNS = 18,
 	NUMBER = 40,              /* text of a number or time, or an id */
-	SORTS = 32                /* fields to sort by, as in MongoDB */
+	SORTS = 32,               /* fields to sort by, as in MongoDB */
+	SHARE = 16,               /* how much of all is looked at in order before the rest is as it comes, which is quicker a task */
+	ALL_STATES = (1 << TASK_STATES) - 1
 };
 
 enum form {
@@ -328,6 +331,7 @@ struct page {
 	struct row *row;                 /* a heap; behind the rows that are wanted one more, the next to be looked at */
 	union key *keys;
 	size_t n, want;
+	struct task *seen;               /* all before it in the order of fetching have been looked at; NULL: none */
 	struct json_doc *doc;            /* of the values that rows are sorted by */
 };
 
@@ -528,13 +532,21 @@ by_name(struct queue *q, struct str text, each_task *fn, void *ctx)
 	return n ? n->count : 0;
 }
 
-static size_t
-by_status(struct queue *q, struct str text, each_task *fn, void *ctx)
+static int
+state_of(struct str text)
 {
 	int i = 0;
 
 	while (i < TASK_STATES && !str_is(text, task_status[i]))
 		i++;
+	return i;
+}
+
+static size_t
+by_status(struct queue *q, struct str text, each_task *fn, void *ctx)
+{
+	int i = state_of(text);
+
 	if (i == TASK_STATES)
 		return 0;
 	for (struct task *t = fn ? q->in[i] : NULL; t; t = t->next_peer)
@@ -620,11 +632,120 @@ offer_task(void *page, struct task *t)
 {
 	struct page *p = page;
 
-	if (!named(p->in->name, t->v.name) || !named(p->in->status, task_status[t->v.status])
+	if ((p->seen && order_before(t, p->seen)) || !named(p->in->name, t->v.name) || !named(p->in->status, task_status[t->v.status])
 	    || (p->in->id.n && queue_task(t->queue, p->in->id) != t))
 		return;
 	view_task(p->view, t);
 	page_offer(p, t, t->v.seq);
+}
+
+/* ---- in the order of fetching ---- */
+
+static const struct {
+	size_t at;
+	bool desc;
+} fetching[] = {{T(v.priority), true}, {T(v.modified), false}, {T(v.created), false}};
+
+/* How many of the fields to sort by, from the first on, are those of that order. */
+static size_t
+in_order(const struct page *p)
+{
+	size_t i = 0;
+
+	while (i < p->sorts && i < LEN(fetching) && p->sort[i].column && p->sort[i].column->at == fetching[i].at
+	    && p->sort[i].desc == fetching[i].desc)
+		i++;
+	return i;
+}
+
+/* The states that tasks can only be of, a bit for each. */
+static unsigned
+states_of(const struct search *in)
+{
+	struct source src = {.one = in->status, .n = 1};
+	struct str text;
+	unsigned states = 0;
+
+	if (!src.one.n && !texts_of(in->filter, "status", &src))
+		return ALL_STATES;
+	for (size_t i = 0; i < src.n; i++) {
+		text_at(&src, i, &text);
+		states |= 1u << state_of(text);
+	}
+	return states;
+}
+
+/* Whether the page is full, and t and all that is fetched after it would come behind it. */
+static bool
+behind(const struct page *p, const struct task *t, size_t same)
+{
+	if (p->n < p->want)
+		return false;
+	for (size_t i = 0; i < same; i++)
+		if (number(p->sort[i].column, t) != p->row[0].key[i].num)
+			return true;
+	return same == LEN(fetching) && same == p->sorts;
+}
+
+/* Where the orders of those states begin; false when there are too many. */
+static bool
+gather(struct merge *m, struct queue *q, unsigned states, size_t most)
+{
+	for (int i = 0; i < TASK_STATES; i++)
+		if (states & 1u << i)
+			merge_add(m, q->order[i].first);
+	for (const struct shape *s = states & 1u << PENDING ? shapes_first(q->shapes) : NULL; s && m->n < most; s = s->next)
+		merge_add(m, pending_first(s));
+	return m->n < most;
+}
+
+/* By priority alone, those of the same stand as they were created: looks at all in that order, until the page has none but of the
+ * highest priority there is. */
+static bool
+walk_created(struct page *p, struct queue *q, size_t most)
+{
+	struct merge m = {0};
+	bool whole = gather(&m, q, ALL_STATES, most);
+	int64_t highest = whole ? m.at[0]->v.priority : 0;
+
+	merge_free(&m);
+	for (struct task *t = whole ? q->first : NULL; t && (p->n < p->want || p->row[0].key->num < highest); t = t->next)
+		offer_task(p, t);
+	return whole;
+}
+
+/* Looks at the first "most" tasks.  Whether that was enough; else all the others are to be looked at. */
+static bool
+walk_order(struct page *p, struct queue *q, size_t same, size_t most)
+{
+	struct merge m = {0};
+	bool whole = gather(&m, q, states_of(p->in), most);
+
+	for (; whole && m.n && !behind(p, m.at[0], same); merge_step(&m)) {
+		if (most--) {
+			offer_task(p, m.at[0]);
+			continue;
+		}
+		p->seen = m.at[0];
+		break;
+	}
+	merge_free(&m);
+	return whole && !p->seen;
+}
+
+/* Fills the page out of few of the tasks that there are in src.  False: the others are to be looked at. */
+static bool
+walk(struct page *p, struct queue *q, const struct source *src)
+{
+	size_t same = in_order(p), most = src->rows / SHARE;
+
+	if (!p->want)
+		return true;
+	if (p->want > most || !same)
+		return false;
+	if (same > 1)
+		return walk_order(p, q, same, most);
+	return p->sorts == 1 && src->each == all && walk_created(p, q, most);
 }
 
 /* What is asked beside the filter, which is always the queue, replaces what that says of the same fields. */
@@ -654,7 +775,8 @@ queue_search(struct store *s, struct queue *q, const struct search *in, struct b
 	source_find(q, in, &src);
 	if (page_open(&p, in, task_columns, LEN(task_columns), src.rows, e) < 0)
 		return -1;
-	source_each(q, &src, offer_task, &p);
+	if (!walk(&p, q, &src))
+		source_each(q, &src, offer_task, &p);
 	n = in->filter && match_spent(in->filter, e) < 0 ? -1 : page_print(&p, b, task_columns, LEN(task_columns));
 	page_close(&p);
 	return n;

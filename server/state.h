@@ -59,6 +59,10 @@ struct named {
 	struct task *task;
 	struct named *next, *prev;
 };
+/* Tasks in the order in which they are fetched. */
+struct order {
+	struct task *root, *first, *last;
+};
 
 struct task {
 	struct node node;
@@ -68,8 +72,8 @@ struct task {
 	struct worker *owner;                    /* the worker of that id, while there is one */
 	struct task *next_owned, *prev_owned;    /* tasks of the owner */
 	struct named *named;                     /* NULL: it has no name */
-	struct shape *shape;                     /* while pending: which index it is in */
-	struct task *left, *right, *up;          /* its place there, see queue.c */
+	struct shape *shape;                     /* while pending */
+	struct task *left, *right, *up;          /* its place in the order of its shape while pending, else of its state */
 	size_t heap;                             /* its place among the deadlines, 0: none */
 	int64_t mono_start, mono_beat;           /* when running: of start and beat */
 	struct run *run;                         /* while running under a token */
@@ -106,7 +110,8 @@ struct queue {
 	struct task *in[TASK_STATES];            /* the first of each state: next_peer */
 	size_t count[TASK_STATES], workers[WORKER_STATES];
 	struct task *oldest;                     /* pending longest, unchanged; after a restart as the journal tells */
-	struct shapes *shapes;                   /* of its pending tasks */
+	struct shapes *shapes;                   /* of its pending tasks, in an order each */
+	struct order order[TASK_STATES];         /* of the others */
 	struct channel *channel;                 /* events.c's; NULL: not looked for yet */
 	struct queue_data v;
 };
@@ -178,12 +183,20 @@ void index_free(struct table *t, bool nodes);
 struct name *name_find(const struct store *s, const struct queue *q, struct str text);   /* NULL: no task has it */
 void name_set(struct store *s, struct task *t, const char *text);    /* NULL: none; v.name is as it says then */
 
-/* Pending tasks of a shape, in the order in which they are fetched.  args: those of t parsed, or NULL. */
-void pending_enter(struct task *t, const struct json *args);
-void pending_leave(struct task *t);                                  /* does nothing when it is in none */
+/* Orders are those of pending tasks of a shape and of other tasks of a state.  args: those of t parsed, or NULL. */
+void order_enter(struct task *t, const struct json *args);
+void order_leave(struct task *t);                                    /* as it is still; does nothing when it is in none */
+bool order_before(const struct task *a, const struct task *b);
 struct task *pending_first(const struct shape *s);
-struct task *pending_after(struct task *t);
-bool pending_before(const struct task *a, const struct task *b);
+
+/* Several orders as one: where each has come to, a heap with the first at[0]. */
+struct merge {
+	struct task **at;
+	size_t n, cap;
+};
+void merge_add(struct merge *m, struct task *t);                     /* t and what stands behind it; NULL: nothing */
+void merge_step(struct merge *m);                                    /* on from at[0] */
+void merge_free(struct merge *m);
 
 void deadline_set(struct store *s, struct task *t);                  /* as what is known of t asks, or none */
 void deadline_remove(struct store *s, struct task *t);

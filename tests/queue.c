@@ -203,8 +203,30 @@ treap_size(const struct task *t, const struct task *up)
 {
 	if (!t)
 		return 0;
-	check(t->up == up && t->v.status == PENDING, "a treap's links");
+	check(t->up == up && t->left != t && t->right != t, "a treap's links");
 	return 1 + treap_size(t->left, t) + treap_size(t->right, t);
+}
+
+/* How many tasks stand from the first on, all of that shape and state. */
+static size_t
+check_order(struct task *first, const struct shape *s, int state)
+{
+	const struct task *root = first;
+	struct merge m = {0};
+	size_t n = 0;
+
+	while (root && root->up)
+		root = root->up;
+	for (merge_add(&m, first); m.n; n++) {
+		struct task *t = m.at[0];
+
+		check(t->shape == s && t->v.status == state, "a task's place in the orders");
+		merge_step(&m);
+		check(!m.n || order_before(t, m.at[0]), "tasks stand in the order of fetching");
+	}
+	merge_free(&m);
+	check(n == treap_size(root, NULL), "and all of a treap is passed");
+	return n;
 }
 
 static void
@@ -215,7 +237,7 @@ check_queue(const struct queue *k, size_t *running)
 
 	for (const struct task *t = k->first; t; t = t->next) {
 		check(t->queue == k && t->v.seq > seq && state_task(st, t->node.id) == t, "tasks stand by seq and can be found");
-		check(!t->shape == (t->v.status != PENDING), "pending tasks have a place in an index, others not");
+		check(!t->shape == (t->v.status != PENDING), "pending tasks have a shape, others not");
 		check(!t->run || (t->v.status == RUNNING && t->run->task == t), "a run is of a running task");
 		check(!t->heap || (t->v.status == RUNNING && st->heap[t->heap].task == t), "a deadline is of a running task");
 		check(!t->owner || !memcmp(t->owner->node.id, t->v.worker, 16), "a task's owner has the id it tells");
@@ -230,19 +252,11 @@ check_queue(const struct queue *k, size_t *running)
 		for (const struct task *t = k->in[s]; t; t = t->next_peer)
 			n += t->v.status == s && t->queue == k;
 		check(n == count[s] && k->count[s] == n, "as many tasks are %s as are counted", task_status[s]);
+		check(check_order(k->order[s].first, NULL, s) == (s == PENDING ? 0 : n), "those that are not pending stand by their state");
 	}
 	for (const struct shape *s = shapes_first(k->shapes); s; s = s->next) {
-		struct task *t = pending_first(s), *after;
-		const struct task *root = t;
-
-		while (root && root->up)
-			root = root->up;
-		n = 0;
-		for (; t; t = after, n++) {
-			after = pending_after(t);
-			check(t->shape == s && (!after || pending_before(t, after)), "pending tasks stand in the order of fetching");
-		}
-		check(n && n == treap_size(root, NULL), "a shape is there only with tasks");
+		n = check_order(pending_first(s), s, PENDING);
+		check(n, "a shape is there only with tasks");
 		pending += n;
 	}
 	check(pending == count[PENDING], "all pending tasks are in indexes");
@@ -584,7 +598,7 @@ test_filter(void)
 		struct task *best = NULL, *t = NULL;
 
 		for (t = q->first; t; t = t->next)
-			if (t->v.status == PENDING && t->v.args[5] >= '3' && (!best || pending_before(t, best)))
+			if (t->v.status == PENDING && t->v.args[5] >= '3' && (!best || order_before(t, best)))
 				best = t;
 		found = queue_fetch(st, q, &in, now(), &t, &err);
 		check(found == (best != NULL) && (!best || t == best), "the first that the filter takes");

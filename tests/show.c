@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* show.c: the text of queues, tasks and workers; what filters see; searches against a sort that is plainly right. */
+/* show.c: the text of queues, tasks and workers; what filters see; searches against sorts that are plainly right. */
 #include "../server/show.c"
 #include "test.h"
 
@@ -492,6 +492,247 @@ test_fetch(void)
 	store_free(store);
 }
 
+/* ---- searches in the order of fetching, against one that looks at every task ---- */
+
+enum { SOME = 600 };
+static uint32_t dice = 1;
+
+static unsigned
+roll(unsigned n)
+{
+	dice = dice * 1103515245u + 12345u;
+	return (dice >> 8) % n;
+}
+
+/* Few moments, so that many tasks are of the same, and not one after the other. */
+static struct now
+some_time(void)
+{
+	return at(100 + roll(40));
+}
+
+static struct str
+some_task(char text[37])
+{
+	uuid id;
+
+	make_id(id, roll(SOME));
+	uuid_print(id, text);
+	return (struct str){text, 36};
+}
+
+static void
+change_one(void)
+{
+	static const char *const set[] = {
+		"\"status\":\"cancelled\"", "\"status\":\"pending\"", "\"status\":\"running\"", "\"priority\":1", "\"priority\":3",
+		"\"args\":{\"z\":1}", "\"task_name\":\"b\"", "\"status\":\"success\",\"priority\":0",
+	};
+	struct fetch fetch = {.start_heartbeat = roll(2), .has_eta = true, .task_timeout = 10, .heartbeat_timeout = 5};
+	struct report report = {.status = (enum status)(SUCCESS + roll(3))};
+	struct json_doc *d;
+	struct buf b = {0};
+	struct task *t;
+	struct err e = {0};
+	char id[37];
+
+	some_task(id);
+	switch (roll(9)) {
+	case 0:
+	case 1:
+	case 2:
+		queue_fetch(store, queue, &fetch, some_time(), &t, &e);
+		break;
+	case 3:
+	case 4:
+	case 5:
+		queue_report(store, queue, str_of(id), &report, some_time(), &e);
+		break;
+	case 6:
+		buf_printf(&b, "{\"task_id\":\"%s\",%s}", id, set[roll(LEN(set))]);
+		d = parse(b.p);
+		queue_task_update(store, queue, d->root, !roll(4), NULL, some_time(), &t, &e);
+		json_free(d);
+		buf_free(&b);
+		break;
+	case 7:
+		queue_heartbeat(store, queue, str_of(id), (struct str){0}, NULL, some_time(), &e);
+		break;
+	default:
+		if (!roll(4))
+			queue_task_delete(store, queue, str_of(id), some_time(), &e);
+		if (!roll(4))
+			queue_expire(store, some_time());
+	}
+}
+
+/* Another store, out of what a dump tells of this. */
+static void
+restart(void)
+{
+	struct store *new = store_new();
+	struct buf b = {0}, also = {0};
+	struct err e = {0};
+
+	queue_dump_open(store, &also);
+	while (!queue_dump(store, &b, 1 << 20, at(200)))
+		;
+	queue_dump_close(store);
+	for (char *p = b.p, *end; *p; p = end + 1) {
+		end = strchr(p, '\n');
+		check(!queue_apply(new, p, (size_t)(end - p), at(200), &e), "a record: %s", e.msg);
+	}
+	store_free(store);
+	store = new;
+	queue = queue_find(store, str_of("q"));
+	buf_free(&b);
+	buf_free(&also);
+}
+
+static void
+look(bool all_of_them, const struct search *base, const char *filter, const char *sort, struct buf *b)
+{
+	struct json_doc *f = filter ? parse(filter) : NULL, *s = parse(sort);
+	struct search in = *base;
+	struct source src;
+	struct page p;
+
+	in.filter = f ? match_new(f->root, NULL) : NULL;
+	in.sort = s->root;
+	if (!all_of_them) {
+		check(queue_search(store, queue, &in, b, NULL) >= 0, "a search");
+	} else {
+		replace_fields(&in, "task_name");
+		source_find(queue, &(struct search){.limit = 1}, &src);
+		page_open(&p, &in, task_columns, LEN(task_columns), src.rows, NULL);
+		source_each(queue, &src, offer_task, &p);
+		page_print(&p, b, task_columns, LEN(task_columns));
+		page_close(&p);
+	}
+	match_free(in.filter);
+	json_free(f);
+	json_free(s);
+}
+
+static void
+compare_one(void)
+{
+	static const char *const sorts[] = {
+		"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", "[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]",
+		"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1],[\"_id\",-1]]", "[[\"priority\",-1],[\"last_modified\",1]]",
+		"[[\"priority\",-1]]", "[[\"priority\",-1]]", "[[\"priority\",-1],[\"last_modified\",1],[\"args.x\",1]]",
+		"[[\"priority\",-1],[\"last_modified\",-1]]", "[[\"priority\",-1],[\"args.x\",1],[\"last_modified\",1]]",
+		"[[\"priority\",-1],[\"created_at\",1],[\"last_modified\",1]]", "[[\"priority\",1],[\"last_modified\",1],[\"created_at\",1]]",
+		"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",-1]]", "[[\"last_modified\",1],[\"created_at\",1]]",
+		"[[\"priority\",-1],[\"priority\",-1],[\"last_modified\",1]]", "[]",
+	};
+	static const char *const filters[] = {
+		NULL, NULL, NULL, "{\"args.x\":1}", "{\"args.x\":{\"$gt\":7}}", "{\"args.n\":1}", "{\"status\":\"success\"}",
+		"{\"status\":{\"$in\":[\"pending\",\"failed\",\"none\",\"failed\"]}}",
+		"{\"$and\":[{\"status\":\"running\"},{\"status\":\"failed\"}]}",
+		"{\"$or\":[{\"status\":\"running\"},{\"args.x\":2}]}", "{\"task_name\":\"b\"}", "{\"priority\":{\"$lt\":2}}",
+		"{\"task_name\":\"a\",\"status\":{\"$ne\":\"success\"}}",
+	};
+	static const char *const states[] = {"", "", "", "pending", "running", "success", "failed", "cancelled", "none"};
+	static const char *const names[] = {"", "", "", "a"};
+	const char *filter = filters[roll(LEN(filters))], *sort = sorts[roll(LEN(sorts))];
+	struct search in = {.limit = 1 + roll(roll(8) ? 8 : SOME), .offset = roll(2) ? 0 : roll(roll(8) ? 20 : 2 * SOME)};
+	struct buf got = {0}, want = {0};
+
+	in.status = str_of(states[roll(LEN(states))]);
+	in.name = str_of(names[roll(LEN(names))]);
+	look(false, &in, filter, sort, &got);
+	look(true, &in, filter, sort, &want);
+	check(!strcmp(got.p, want.p), "by %s, %s, status '%s', name '%s', from %d, %d:\n  %s\nnot\n  %s", sort, filter ? filter : "all",
+	    in.status.p, in.name.p, (int)in.offset, (int)in.limit, got.p, want.p);
+	buf_free(&got);
+	buf_free(&want);
+}
+
+static void
+test_order(void)
+{
+	static const char *const names[] = {"a", "a", "a", "b", NULL}, *const args[] = {
+		"{\"x\":1}", "{\"x\":2,\"y\":1}", "{\"x\":8}", "{}",
+	};
+
+	for (unsigned round = 0; round < 8; round++) {
+		start();
+		for (unsigned i = 0; i < SOME; i++)
+			submit(i, names[roll(LEN(names))], args[roll(LEN(args))], roll(round % 4 + 1), 100 + roll(40));
+		for (int step = 0; step < 1500; step++) {
+			change_one();
+			if (step % 700 == 600)
+				restart();
+			for (int i = 0; i < 20 && step % 50 == 0; i++)
+				compare_one();
+		}
+		if (round % 2)
+			queue_delete(store, queue, true, at(200), NULL);
+		store_free(store);
+	}
+}
+
+/* When few tasks are looked at. */
+static void
+test_walk(void)
+{
+	static const struct {
+		const char *sort, *filter, *status;
+		int limit, offset;
+		bool few;
+	} rows[] = {
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", NULL, "", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", NULL, "", 5, 10, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", NULL, "", 5, 200, false},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", NULL, "success", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", NULL, "failed", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", NULL, "cancelled", 2, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", "{\"status\":\"success\"}", "", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", "{\"status\":{\"$ne\":\"success\"}}", "", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", "{\"args.x\":0}", "", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",1]]", "{\"args.x\":9}", "", 5, 0, false},
+		{"[[\"priority\",-1],[\"last_modified\",1]]", NULL, "", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",1],[\"args.x\",-1]]", NULL, "", 5, 0, true},
+		{"[[\"priority\",-1],[\"last_modified\",-1]]", NULL, "", 5, 0, false},
+		{"[[\"priority\",-1]]", NULL, "", 5, 0, true},
+		{"[[\"priority\",-1]]", NULL, "success", 5, 0, false},
+		{"[[\"priority\",-1],[\"args.x\",-1]]", NULL, "", 5, 0, false},
+		{"[[\"last_modified\",1]]", NULL, "", 5, 0, false},
+		{"[[\"last_modified\",1]]", NULL, "", 5, 1000, true},
+	};
+	struct task *t;
+	struct err e = {0};
+
+	start();
+	for (unsigned i = 0; i < 1000; i++)
+		submit(i, NULL, i % 2 ? "{\"x\":1}" : "{\"x\":0}", 10, 100 + i);
+	for (unsigned i = 0; i < 500; i++) {
+		char id[37];
+
+		check(queue_fetch(store, queue, &(struct fetch){.start_heartbeat = true}, at(2000 + i), &t, &e) == 1, "a fetch");
+		uuid_print(t->node.id, id);
+		check(!queue_report(store, queue, str_of(id), &(struct report){.status = i % 10 ? SUCCESS : CANCELLED}, at(3000 + i), &e),
+		    "a report");
+	}
+	for (size_t i = 0; i < LEN(rows); i++) {
+		struct json_doc *f = rows[i].filter ? parse(rows[i].filter) : NULL, *s = parse(rows[i].sort);
+		struct search in = {.sort = s->root, .limit = rows[i].limit, .offset = rows[i].offset, .status = str_of(rows[i].status)};
+		struct source src;
+		struct page p;
+
+		in.filter = f ? match_new(f->root, NULL) : NULL;
+		source_find(queue, &in, &src);
+		page_open(&p, &in, task_columns, LEN(task_columns), src.rows, &e);
+		check(walk(&p, queue, &src) == rows[i].few, "row %d: %s are looked at", (int)i, rows[i].few ? "few" : "all");
+		page_close(&p);
+		match_free(in.filter);
+		json_free(f);
+		json_free(s);
+	}
+	store_free(store);
+}
+
 int
 main(void)
 {
@@ -503,5 +744,7 @@ main(void)
 	test_sources();
 	test_names();
 	test_fetch();
+	test_order();
+	test_walk();
 	return test_done("show");
 }
