@@ -50,7 +50,9 @@ struct client {
 	int fails;                    /* tries that failed since the last answer */
 	int64_t retry;                /* mono: no connection before */
 	int64_t trouble;              /* mono: when it began, 0 none */
-	bool told;
+	struct client *root;          /* the one that others stand beside, which has of all: */
+	struct client *teller;        /* who told of a trouble; NULL: nobody */
+	bool vexed;                   /* it was told that a call is being refused */
 	char why[256];                /* what failed last */
 };
 
@@ -146,19 +148,29 @@ trouble(struct client *c, int64_t since, int64_t now, const char *why)
 	strncat(c->why, why, sizeof c->why - 1);
 	if (!c->trouble)
 		c->trouble = since;
-	if (c->told || c->opts.quiet || now - c->trouble < PATIENCE * SECOND)
+	if (c->root->teller || now - c->trouble < PATIENCE * SECOND)
 		return;
 	warn("%s: %s; trying again", client_url(c), why);
-	c->told = true;
+	c->root->teller = c;
 }
 
 static void
 calm(struct client *c, int64_t now)
 {
-	if (c->told)
+	if (c->root->teller == c) {
 		warn("%s: answers again after %ld s", client_url(c), (long)((now - c->trouble) / SECOND));
-	c->told = false;
+		c->root->teller = NULL;
+	}
 	c->trouble = 0;
+}
+
+/* The call is over. */
+static void
+hush(struct client *c, struct call *k)
+{
+	if (k->said)
+		c->root->vexed = false;
+	k->said = false;
 }
 
 /* ---- answers ---- */
@@ -190,11 +202,25 @@ notify(const struct client *c, const struct json *answer)
 	}
 }
 
+/* The server says that it did nothing; it may have done something. */
+static bool
+untouched(int status)
+{
+	return status == 408 || status == 429 || status == 503;
+}
+
+static bool
+fault(int status)
+{
+	return status == 500 || status == 502 || status == 504;
+}
+
 static void
 settle(struct client *c, struct call *k, int64_t now)
 {
-	if (k->said)
+	if (k->said && !untouched(k->status) && !fault(k->status))
 		warn("%s: answers again after %ld s", client_url(c), (long)((now - k->first) / SECOND));
+	hush(c, k);
 	call_answer(k, k->status, (struct str){c->wire.body.p, c->wire.body.len}, client_url(c), c->location);
 	if (k->doc)
 		notify(c, k->doc->root);
@@ -203,13 +229,15 @@ settle(struct client *c, struct call *k, int64_t now)
 static void
 remember_store(struct client *c, const struct str *id)
 {
-	if (!id || id->n >= sizeof c->store || str_is(*id, c->store))
+	char *store = c->root->store;
+
+	if (!id || id->n >= sizeof c->store || str_is(*id, store))
 		return;
-	if (c->store[0] && !c->opts.quiet)
+	if (store[0])
 		warn("%s: another store is served there now (%.*s, before %s): the tasks of before are not in it", client_url(c),
-		    (int)id->n, id->p, c->store);
-	memcpy(c->store, id->p, id->n);
-	c->store[id->n] = 0;
+		    (int)id->n, id->p, store);
+	memcpy(store, id->p, id->n);
+	store[id->n] = 0;
 }
 
 /* A head has come. */
@@ -237,10 +265,8 @@ read_head(struct client *c)
 
 /* When the answer that k has got is a reason to try again: from when on.  Else 0. */
 static int64_t
-again(const struct client *c, struct call *k, int64_t now)
+again(struct client *c, struct call *k, int64_t now)
 {
-	bool untouched = k->status == 408 || k->status == 429 || k->status == 503;   /* the server says that it did nothing */
-	bool fault = k->status == 500 || k->status == 502 || k->status == 504;
 	int64_t wait, least = c->retry_after * SECOND;
 
 	if (k->sink && k->status >= 200 && k->status < 300)   /* the server ended the stream: on where it stopped */
@@ -249,7 +275,7 @@ again(const struct client *c, struct call *k, int64_t now)
 		sys_uuid(k->key);   /* the run that this key got has ended meanwhile */
 		return now;
 	}
-	if (!untouched && !(fault && call_repeatable(k, c->ours)))
+	if (!untouched(k->status) && !(fault(k->status) && call_repeatable(k, c->ours)))
 		return 0;
 	if (k->status == 500 && k->tries >= FAULTS && k->deadline > 0)
 		return 0;
@@ -258,15 +284,23 @@ again(const struct client *c, struct call *k, int64_t now)
 		wait = least;
 	if (k->deadline > 0 && now + wait >= k->deadline)
 		return 0;
-	k->maybe = k->maybe || fault;
-	if (!k->said && !c->opts.quiet && now + wait - k->first >= PATIENCE * SECOND) {
+	k->maybe = k->maybe || fault(k->status);
+	if (!c->root->vexed && now + wait - k->first >= PATIENCE * SECOND) {
 		warn("%s: answers %d %s; trying again", client_url(c), k->status, http_reason(k->status));
-		k->said = true;
+		k->said = c->root->vexed = true;
 	}
 	return now + wait;
 }
 
 /* ---- the connection ---- */
+
+/* No answer will come to k, for it was said why. */
+static void
+unanswer(struct client *c, struct call *k, bool maybe, const char *why)
+{
+	hush(c, k);
+	call_unanswered(k, maybe, client_url(c), why);
+}
 
 /* It is over.  What was sent and not answered goes back to the line, or ends. */
 static void
@@ -288,7 +322,7 @@ recall(struct client *c, const char *why)
 		k->when = 0;
 		k->maybe = k->maybe || maybe;
 		if (maybe && !call_repeatable(k, c->ours))
-			call_unanswered(k, true, client_url(c), why);
+			unanswer(c, k, true, why);
 		else
 			push(&back, k);
 	}
@@ -324,7 +358,7 @@ unconnected(struct client *c, int64_t now, const struct err *e)
 	lost(c, now, e->msg);
 	while (c->vain && (k = c->waiting.head)) {
 		take(&c->waiting, &c->waiting.head);
-		call_unanswered(k, k->maybe, client_url(c), e->msg);
+		unanswer(c, k, k->maybe, e->msg);
 	}
 }
 
@@ -370,7 +404,7 @@ broken(struct client *c, int64_t now, const struct err *e)
 
 	if (e->code == 413 && k && !k->ghost) {
 		take(&c->sent, &c->sent.head);
-		call_unanswered(k, true, client_url(c), e->msg);
+		unanswer(c, k, true, e->msg);
 	}
 	lost(c, now, e->msg);
 }
@@ -557,7 +591,7 @@ expire_calls(struct client *c, int64_t now)
 	for (struct call **p = &c->sent.head, *k; (k = *p); p = &(*p)->next) {
 		if (k->deadline > 0 && k->deadline <= now) {
 			leave_ghost(&c->sent, p);
-			call_unanswered(k, k->maybe || k->at < wire_written(&c->wire), client_url(c), "no answer in time");
+			unanswer(c, k, k->maybe || k->at < wire_written(&c->wire), "no answer in time");
 		}
 	}
 	for (struct call **p = &c->waiting.head, *k; (k = *p);) {
@@ -568,7 +602,7 @@ expire_calls(struct client *c, int64_t now)
 		take(&c->waiting, p);
 		snprintf(why, sizeof why, "%s (tried %d times)", c->why[0] ? c->why : "no answer in time",
 		    k->tries > c->fails ? k->tries : c->fails);
-		call_unanswered(k, k->maybe, client_url(c), why);
+		unanswer(c, k, k->maybe, why);
 	}
 }
 
@@ -663,6 +697,7 @@ client_cancel(struct client *c, struct call *k)
 {
 	struct call **p = place_of(&c->waiting, k);
 
+	hush(c, k);
 	if (p) {
 		take(&c->waiting, p);
 		return;
@@ -812,6 +847,7 @@ client_open(const struct client_opts *o, bool auth, struct err *e)
 	struct place p;
 
 	c->opts = *o;
+	c->root = o->beside ? o->beside : c;
 	c->haste = PAUSE_MAX;
 	line_init(&c->waiting);
 	line_init(&c->sent);
@@ -834,6 +870,10 @@ client_close(struct client *c)
 		take(&c->sent, &c->sent.head);
 		if (k->ghost)
 			call_free(k);
+	}
+	if (c->root->teller == c) {
+		c->root->teller = c->root;   /* it will tell of the end */
+		c->root->trouble = c->trouble;
 	}
 	wire_free(&c->wire);
 	net_addrs_free(c->addrs);

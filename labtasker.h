@@ -555,7 +555,7 @@ void call_answer(struct call *k, int status, struct str body, const char *url, c
 struct client_opts {
 	struct conf *conf;
 	bool create;           /* this command may make .labtasker/ and its queue (OURS 2) */
-	bool quiet;            /* no lines about trouble */
+	struct client *beside; /* NULL, or another of this server's, which outlives it: what troubles both is told once */
 	int patience;          /* seconds for the first answer; 0: 30 */
 	/* Upward, from main: begins starting a server for the store in dir; returns a pipe that says one byte when it listens and
 	 * ends without one when it failed; -1 with err. */

@@ -832,6 +832,46 @@ server_away(int64_t haste)
 	close_stage(&st);
 }
 
+/* Two calls that are refused for a while: the line about it comes once. */
+static void
+refused_twice(void)
+{
+	struct step script[STEPS] = {OK};
+	struct call *k[2];
+	struct stage st;
+	char *text;
+	int i = 1;
+
+	while (i < 17)
+		script[i++] = (struct step){ANSWER_IT, 503, NULL, NULL};
+	script[i] = script[i + 1] = (struct step)OK;
+	script[i + 2] = (struct step){END, 0, NULL, NULL};
+	open_stage(&st, true, script);
+	for (i = 0; i < 2; i++) {
+		k[i] = call_for(API_TASK_GET, NULL, -1);
+		client_send(st.c, k[i]);
+	}
+	for (i = 0; i < 2; i++) {
+		while (!k[i]->done) {
+			struct pollfd fds[CLIENT_FDS];
+			int64_t wake = INT64_MAX;
+			int n = client_fds(st.c, fds, &wake);
+
+			if (fake_poll(fds, (nfds_t)n, sys_timeout(wake, fake_mono())) < 0)
+				n = 0;
+			client_step(st.c, fds, n);
+		}
+		expect(k[i]->status == 200, "refused twice: %d", k[i]->status);
+	}
+	text = said();
+	expect(strstr(text, "answers 503") && !strstr(strstr(text, "answers 503") + 1, "answers 503"), "refused twice: %s", text);
+	free(text);
+	free(notes_text());
+	for (i = 0; i < 2; i++)
+		call_free(k[i]);
+	close_stage(&st);
+}
+
 /* Nobody there at all, and what client_open says. */
 static void
 open_fails(void)
@@ -839,7 +879,7 @@ open_fails(void)
 	static const struct step wrong[] = {{ANSWER_IT, 401, NULL, DETAIL("Invalid credentials")}, {END, 0, NULL, NULL}};
 	int port = 0, fd = listen_tcp(&port);
 	struct conf conf = conf_for(port);
-	struct client_opts opts = {.conf = &conf, .quiet = true};
+	struct client_opts opts = {.conf = &conf};
 	struct err e = {0};
 	pid_t pid = play(fd, false, wrong);
 
@@ -1189,6 +1229,7 @@ main(void)
 	server_away(5 * SECOND);
 	server_away(SECOND);
 	server_away(SECOND / 3);
+	refused_twice();
 	open_fails();
 	notifications();
 	stream();

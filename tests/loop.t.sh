@@ -129,14 +129,24 @@ serving
 LABTASKER_API_BASE_URL=$url LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=p
 export LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 "$lt" queue create --queue-name q --password p >out
-submit -- --n 1
-begin "$lt" loop --wait --max-tasks 2 -- echo 'ran %(n)'
+submit --priority 20 -- --n 1
+submit -- --n 3
+mkdir -p .labtasker
+printf '[task]\nheartbeat_interval = 0.2\n' >.labtasker/client.toml
+cat >job.sh <<'J'
+echo "ran $1"
+while [ $1 = 3 ] && [ ! -f go ]; do sleep 0.05; done
+J
+begin "$lt" loop -j 2 --no-prefix --wait --max-tasks 3 --heartbeat-timeout 60 -- sh job.sh '%(n)'
 loop=$!
 await has 'ran 1' out
+await has 'ran 3' out
 kill -9 $server
 ok "a waiting loop says that the server is gone" await has 'trying again' err
+sleep 1   # its heartbeats may not get through either, which is no news
 serving "${url##*:}"
 submit -- --n 2
+: >go
 ok "goes on when it is back" await has 'ran 2' out
 wait $loop
 ok "to its end" same $? 0

@@ -468,7 +468,8 @@ hold_most(const struct loop *l, int64_t now)
 static void
 hold_fetch(struct loop *l, int64_t now)
 {
-	struct client_opts o = {.conf = (struct conf *)l->env.conf, .patience = 1};   /* else our client asks, and tells of trouble */
+	/* where it does not answer at once our client asks, and tells of trouble */
+	struct client_opts o = {.conf = (struct conf *)l->env.conf, .patience = 1, .beside = l->client};
 	struct err e = {0};
 	struct call *k;
 	double left = l->o->wait - (double)(now - l->idle) / 1e6, most = hold_most(l, now);
