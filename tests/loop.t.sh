@@ -237,6 +237,16 @@ ok "--log-max" status 0 "$lt" loop --log-max 1k --log-dir max -- sh -c 'i=0; whi
 ok "ends the log" has 'the log is full' max/run_*/run.log
 ok "which stays small" test "$(wc -c <"$(echo max/run_*/run.log)")" -lt 1200
 ok "but not what is shown" same "$(lines out)" 1000
+submit -- --n 6
+ok "a limit to files (ulimit -f)" status 0 sh -c 'ulimit -f 16; exec "$0" loop --log-dir limit -- seq "%(n)" 5000' "$lt"
+ok "ends the log, not the loop" same "$(count running)" 0
+ok "as it is said" has 'run.log: File too large: some of the job' err
+ok "for stdout too" same "$(grep -c 'stdout: File too large' err)" 1
+if [ -c /dev/full ]; then
+	submit -- --n 7
+	"$lt" loop -- echo '%(n)' >/dev/full 2>err
+	ok "a full disk there" has 'stdout: No space left on device: some of the jobs' err
+fi
 
 place dry
 ok "--dry-run without a queue" status 1 "$lt" loop --dry-run -- echo '%(a)'

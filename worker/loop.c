@@ -122,6 +122,7 @@ signals_set(bool on)
 			continue;
 		sigaction(signals[i].sig, &act, NULL);
 	}
+	signal(SIGXFSZ, on ? SIG_IGN : SIG_DFL);   /* a log over its limit (ulimit -f) is a full disk to us */
 }
 
 static bool

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,7 +44,19 @@ ready(const struct sink *s, int wait)
 	return s->file || (poll(&p, 1, wait) > 0 && p.revents);
 }
 
-/* Writes what can be written of n bytes; how many.  A reader who has left gets nothing more. */
+/* A write has failed.  A reader who has left wants nothing more; a disk that is full may have room again.  Said once, where it can
+ * be. */
+static void
+fail(struct sink *s, int why)
+{
+	s->gone = why != ENOSPC && why != EDQUOT;
+	if (s->said || why == EPIPE || s->fd == 2)
+		return;
+	s->said = true;
+	warn("loop: stdout: %s: some of the jobs' output is missing there; each run.log has its own", strerror(why));
+}
+
+/* Writes what can be written of n bytes; how many, with those that nobody will ever get. */
 static size_t
 put(struct sink *s, const char *p, size_t n)
 {
@@ -53,11 +66,13 @@ put(struct sink *s, const char *p, size_t n)
 		size_t most = s->file || n - done < PIPE_BUF ? n - done : PIPE_BUF;
 		ssize_t k = write(s->fd, p + done, most);
 
-		if (k < 0 && errno != EINTR && errno != EAGAIN)
-			s->gone = true;
 		done += k > 0 ? (size_t)k : 0;
-		if (k < 0)
-			break;
+		if (k >= 0)
+			continue;
+		if (errno == EINTR || errno == EAGAIN)
+			return done;
+		fail(s, errno);
+		return n;
 	}
 	return s->gone ? n : done;
 }

@@ -169,6 +169,7 @@ struct sink {
 	int fd;
 	bool file;                 /* writing to it never waits for anybody */
 	bool gone;                 /* nobody reads it any more: what is put is dropped */
+	bool said;                 /* private: that a write failed */
 	struct buf kept;           /* not written yet: poll for POLLOUT, then sink_flush */
 	struct foot *foot;         /* NULL: none */
 };
