@@ -907,7 +907,7 @@ static void
 end_by(struct loop *l, int sig, int64_t now)
 {
 	static const enum run_urgency how[] = {STOP_WARN, STOP_TERM, STOP_KILL};
-	bool warns = l->env.warn_signal;
+	bool warns = l->env.warn_signal && l->env.warn_signal != SIGTERM;
 
 	if (sig == SIGINT && interrupt(l))
 		return;
