@@ -23,7 +23,7 @@ ask() {
 	shift 3
 	cat >steps
 	id=$("$lt" submit --max-retries 1 -- --job "${job:-exit 7}" 2>/dev/null)
-	"$pty" -s steps sh at.sh "$lt" loop "$@" -c 'sh -c %(job)' >out 2>err
+	"$pty" -s steps sh at.sh "$lt" loop "$@" -c 'exec sh -c %(job)' >out 2>err
 	ok "$what: exit status" same $? "$want"
 	ok "$what: the task" same "$("$lt" task get "$id" --json --fields status,retries,worker_id)" "$then"
 	ok "$what: the terminal is as before" cmp before after
@@ -127,6 +127,18 @@ expect up
 send \x03
 expect (Report in
 kill 15
+S
+job='trap "exit 0" INT; echo up; sleep 30 & wait'
+for o in --use-pty --no-use-pty; do
+	ask "Ctrl-C at a job that makes a success of it, $o" 130 '{"status":"success","retries":0,"worker_id":null}' $o <<'S'
+expect up
+send \x03
+S
+done
+job='echo up; sleep 30 & wait'
+ask "Ctrl-C where nothing is asked" 130 "$reported" --on-failure report <<'S'
+expect up
+send \x03
 S
 job='stty raw -echo; exit 7'
 ask "a job with our terminal that leaves it raw" 0 "$reported" --stdin --no-use-pty --on-failure report <<'S'

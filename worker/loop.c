@@ -708,7 +708,14 @@ ask(struct loop *l, int64_t now)
 		end_question(l, answer, now);
 	else if (now >= l->repaint)
 		paint(l, now);
-	if (l->interrupted && !l->rc)
+}
+
+/* Ctrl-C goes to the job; after it we end. */
+static void
+take_interrupt(struct loop *l)
+{
+	l->interrupted = true;
+	if (!l->rc)
 		l->rc = 128 + SIGINT;
 }
 
@@ -731,7 +738,7 @@ note_signals(struct loop *l, int fd, const char *p, size_t n)
 	if (tcgetattr(fd, &m) < 0 || !(m.c_lflag & ISIG))
 		return;
 	if (memchr(p, 3, n))
-		l->interrupted = true;
+		take_interrupt(l);
 	for (size_t i = 0; memchr(p, 26, n) && i < l->runs; i++)
 		if (run_pty(l->run[i]) == fd && run_leads(l->run[i]))
 			kill(0, SIGTSTP);
@@ -897,7 +904,7 @@ interrupt(struct loop *l)
 {
 	if (l->env.on_failure != FAIL_ASK || l->interrupted || !busy(l))
 		return false;
-	l->interrupted = true;
+	take_interrupt(l);
 	for (size_t i = 0; i < l->runs; i++)
 		run_signal(l->run[i], SIGINT);
 	return true;
