@@ -71,7 +71,7 @@ ok "SIGTERM while starters come: they wait for the end" sh -c '
 	done' "$lt"
 
 place named
-LABTASKER_API_BASE_URL=http://127.0.0.1:1 status 2 "$lt" task ls
+status 2 env LABTASKER_API_BASE_URL=http://127.0.0.1:1 "$lt" task ls
 ok "a server named without its queue" same $? 0
 
 place usage

@@ -41,7 +41,7 @@ echo "args $1/$2"
 ls "$LABTASKER_LOG_DIR"
 grep -i -e SigBlk -e SigIgn /proc/self/status
 J
-LABTASKER_PASSWORD_FILE=.labtasker/password ok "loop" status 0 "$lt" loop -- sh job.sh '%(i)' '%(j)'
+ok "loop" status 0 env LABTASKER_PASSWORD_FILE=.labtasker/password "$lt" loop -- sh job.sh '%(i)' '%(j)'
 ok "ids are given" sh -c "grep -Eq 'task=[0-9a-f-]{36} worker=[0-9a-f-]{36}' out"
 ok "directories are absolute" sh -c "grep -Eq 'log=/.* root=/.* pw=none' out"
 ok "stdin is /dev/null" has 'stdin is at its end' out
