@@ -77,7 +77,7 @@ struct tls {
 	bool begun;                  /* something came */
 	bool plain;                  /* and it was no TLS */
 	bool up, shut;
-	size_t owed;                 /* bytes that are in records which are not wholly written */
+	size_t owed;                 /* bytes that are in a record which is not wholly written; only a write may go on with it */
 	unsigned char in[BR_SSL_BUFSIZE_INPUT];
 	unsigned char out[];
 };
@@ -1204,7 +1204,7 @@ take(struct tls *t, int fd, char *to, size_t n)
 			return (ssize_t)got;
 		if (br_ssl_engine_current_state(&t->u.eng) == BR_SSL_CLOSED)
 			break;
-		rc = push(t, fd);   /* an answer to an end, or to a wish for a new handshake */
+		rc = t->owed ? 0 : push(t, fd);   /* an answer to an end, or to a wish for a new handshake */
 		if (br_ssl_engine_current_state(&t->u.eng) == BR_SSL_CLOSED)
 			break;
 		if (rc != -1)
@@ -1262,7 +1262,7 @@ put_out(struct tls *t, int fd, const void *p, size_t n)
 	br_ssl_engine_sendapp_ack(&t->u.eng, n);
 	br_ssl_engine_flush(&t->u.eng, 0);
 	rc = push(t, fd);
-	if (rc == TLS_AGAIN)
+	if (rc)
 		t->owed = n;
 	return rc ? rc : (ssize_t)n;
 }
@@ -1270,7 +1270,7 @@ put_out(struct tls *t, int fd, const void *p, size_t n)
 static void
 shut(struct tls *t, int fd)
 {
-	if (t->up && !t->shut) {
+	if (t->up && !t->shut && !t->owed) {
 		br_ssl_engine_close(&t->u.eng);
 		push(t, fd);
 	}

@@ -382,6 +382,33 @@ leftovers(void)
 	tls->identity_drop(id);
 }
 
+/* A request whose writing failed has not arrived, so nothing but a write may end it. */
+static void
+unwritten(void)
+{
+	struct tls_identity *id = identity();
+	struct tls_trust *trust = believe("localhost", NULL, key_pin);
+	static char b[65536];
+	struct link l;
+	size_t left = 0;
+	ssize_t n;
+
+	link_open(&l, trust, id);
+	shake(&l, 65536);
+	while (tls->write(l.client.t, l.client.fd, b, sizeof b) > 0)
+		;
+	while (read(l.near[0], b, sizeof b) > 0)
+		;
+	check(tls->read(l.client.t, l.client.fd, b, sizeof b) == TLS_AGAIN, "nothing has come");
+	tls->shut(l.client.t, l.client.fd);
+	while ((n = read(l.near[0], b, sizeof b)) > 0)
+		left += (size_t)n;
+	check(!left, "a read and an end write %d bytes of what is owed", (int)left);
+	link_close(&l);
+	tls->trust_free(trust);
+	tls->identity_drop(id);
+}
+
 /* A handshake that breaks off, at any byte. */
 static void
 cut(void)
@@ -622,6 +649,7 @@ main(void)
 	talk(65536);
 	talk(1);
 	leftovers();
+	unwritten();
 	cut();
 	strangers();
 	without_random();
