@@ -41,6 +41,7 @@ struct client {
 	char queue_id[40], store[40];
 
 	struct line waiting, sent;
+	bool news;                    /* this client_step has done a call */
 	bool starting;                /* locate is at it */
 	struct wire wire;
 	int64_t retry_after;          /* of the answer that is being read: seconds */
@@ -224,6 +225,7 @@ settle(struct client *c, struct call *k, int64_t now)
 	call_answer(k, k->status, (struct str){c->wire.body.p, c->wire.body.len}, client_url(c), c->location);
 	if (k->doc)
 		notify(c, k->doc->root);
+	c->news = true;
 }
 
 static void
@@ -300,6 +302,7 @@ unanswer(struct client *c, struct call *k, bool maybe, const char *why)
 {
 	hush(c, k);
 	call_unanswered(k, maybe, client_url(c), why);
+	c->news = true;
 }
 
 /* It is over.  What was sent and not answered goes back to the line, or ends. */
@@ -754,7 +757,7 @@ client_fds(struct client *c, struct pollfd *fds, int64_t *wake)
 	return n;
 }
 
-void
+bool
 client_step(struct client *c, struct pollfd *fds, int n)
 {
 	int64_t now = sys_mono();
@@ -773,6 +776,9 @@ client_step(struct client *c, struct pollfd *fds, int n)
 		expire_try(c, now);
 	expire_calls(c, now);
 	dispatch(c, now);
+	moved = c->news;
+	c->news = false;
+	return moved;
 }
 
 int

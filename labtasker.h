@@ -574,13 +574,14 @@ const char *client_url(const struct client *c);
 void client_haste(struct client *c, int64_t most);
 /* Non-blocking use.  client_send puts a call in the line; it stays the caller's.  Then in the caller's poll loop: client_fds fills
  * at most CLIENT_FDS entries and lowers *wake (mono) to when client_step must run at the latest; client_step moves all that can
- * move, never blocks, and sets done on calls.  Calls are answered in the order sent. */
+ * move, never blocks, and sets done on calls: true when it did, for nothing may wake a poll for that again.  Calls are answered in
+ * the order sent. */
 enum { CLIENT_FDS = 4 };
 void client_send(struct client *c, struct call *k);
 void client_cancel(struct client *c, struct call *k);
 struct pollfd;
 int client_fds(struct client *c, struct pollfd *fds, int64_t *wake);
-void client_step(struct client *c, struct pollfd *fds, int n);
+bool client_step(struct client *c, struct pollfd *fds, int n);
 /* Blocking use: sends and waits.  0 when answered with 2xx, else -1; k->status, k->err say why. */
 int client_run(struct client *c, struct call *k);
 

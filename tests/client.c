@@ -780,6 +780,36 @@ cancelled(bool ours)
 	close_stage(&st);
 }
 
+/* A step says whether it has done a call, once: what is done at the end of a turn wakes no poll again. */
+static void
+done_is_said(void)
+{
+	static const struct step fine[] = {OK, OK, {END, 0, NULL, NULL}};
+	struct call *k = call_for(API_TASK_GET, NULL, 0), *late = call_for(API_TASK_GET, NULL, 0);
+	struct pollfd fds[CLIENT_FDS];
+	struct stage st;
+	bool said_so = false;
+
+	open_stage(&st, true, fine);
+	client_send(st.c, k);
+	expect(!client_step(st.c, NULL, 0), "done is said: not when it was sent");
+	while (!k->done) {
+		int64_t wake = INT64_MAX;
+		int n = client_fds(st.c, fds, &wake);
+
+		fake_poll(fds, (nfds_t)n, 1000);
+		said_so = client_step(st.c, fds, n);
+	}
+	expect(said_so && !client_step(st.c, NULL, 0), "done is said: once");
+	late->deadline = fake_mono() - 1;
+	client_send(st.c, late);
+	expect(client_step(st.c, NULL, 0) && late->done && !late->status, "done is said: of one that is too late");
+	call_free(k);
+	call_free(late);
+	free(notes_text());
+	close_stage(&st);
+}
+
 /* The server goes away and comes back on the same port after some tries. */
 static struct stage *away;
 static int tries_before;
@@ -1226,6 +1256,7 @@ main(void)
 	several(true);
 	cancelled(false);
 	cancelled(true);
+	done_is_said();
 	server_away(5 * SECOND);
 	server_away(SECOND);
 	server_away(SECOND / 3);

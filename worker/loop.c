@@ -42,6 +42,7 @@ struct rest {
 struct loop {
 	const struct loop_opts *o;
 	struct client *client, *waiter;   /* waiter: for a fetch that is held; NULL before the first */
+	bool news;                /* calls were done that move has not seen */
 	struct run_env env;
 	struct sink sink[2];
 	struct term tty;
@@ -485,7 +486,7 @@ hold_fetch(struct loop *l, int64_t now)
 	sys_uuid(k->key);
 	k->wait = left < most ? (int)left + 1 : (int)most;
 	client_send(l->waiter, k);
-	client_step(l->waiter, NULL, 0);
+	l->news = client_step(l->waiter, NULL, 0);
 }
 
 /* The loop ends while a fetch is held: the same token tells whether it got a task, which is then handed back. */
@@ -1152,7 +1153,7 @@ all_ended(struct loop *l, int64_t now)
 static void
 turn(struct loop *l)
 {
-	int64_t wake = sys_mono() + WAKE * SECOND;
+	int64_t wake = l->news ? 0 : sys_mono() + WAKE * SECOND;
 	struct part p;
 	char drain[256];
 	size_t n;
@@ -1178,9 +1179,11 @@ turn(struct loop *l)
 	if (taken(SIGALRM))
 		beats(l, sys_mono());
 	resize(l);
+	l->news = false;
 	move(l, sys_mono());
 	show_progress(l, sys_mono());
-	client_step(l->client, NULL, 0);   /* what was just sent need not wait for a turn */
+	if (client_step(l->client, NULL, 0))   /* what was just sent need not wait for a turn */
+		l->news = true;
 }
 
 /* ---- from the start to the end ---- */
@@ -1328,7 +1331,8 @@ worker_loop(const struct loop_opts *o)
 	l.rc = start(&l);
 	if (!l.rc) {
 		move(&l, sys_mono());
-		client_step(l.client, NULL, 0);
+		if (client_step(l.client, NULL, 0))
+			l.news = true;
 		while (!finished(&l, sys_mono()) || !all_ended(&l, sys_mono())) {
 			turn(&l);
 			keep_guard(&l);
