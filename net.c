@@ -903,7 +903,7 @@ net_listen_unix(const char *path, struct err *e)
 
 /* ---- where a Unix socket can be ---- */
 
-/* Whether the path fits and the file system knows sockets: some make them and cannot connect to them. */
+/* Whether the path fits, server.json can hold it, and the file system knows sockets: some make them and cannot connect to them. */
 static bool
 works(const char *path, size_t n)
 {
@@ -912,7 +912,7 @@ works(const char *path, size_t n)
 	bool ok;
 	int fd;
 
-	if (strlen(path) >= n || strlen(path) >= sizeof un.sun_path)
+	if (strlen(path) >= n || strlen(path) >= sizeof un.sun_path || !utf8_valid(path, strlen(path)))
 		return false;
 	fd = net_listen_unix(path, &e);
 	if (fd < 0)

@@ -220,13 +220,15 @@ leave_no_core(void)
 		setrlimit(RLIMIT_CORE, &none);
 }
 
-/* Inherited descriptors are not for our jobs, and 0 to 2 must be open, or a file of ours would become one of them. */
+/* Inherited descriptors are not for our jobs, and 0 to 2 must be open, or a file of ours would become one of them.  A umask that
+ * keeps us out of our own files is none. */
 void
 sys_start(void)
 {
 	int fd;
 
 	leave_no_core();
+	umask(umask(077) & 077);
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd < 3);

@@ -1231,6 +1231,13 @@ test_path(void)
 	check(!net_unix_path(root, path, most - 1) && strncmp(path, root, strlen(root)), "room for one less: %s", path);
 	free(root);
 
+	/* a name that JSON, and so server.json, cannot hold */
+	root = xprintf("%s/\351", dir);
+	mkdir(root, 0700);
+	check(lies_in(root, private, path), "no UTF-8: %s", path);
+	rmdir(root);
+	free(root);
+
 	/* too long: the runtime directory, a name for each root, always the same */
 	root = deep(most - strlen("/server.sock"));
 	other = deep(most + 100);

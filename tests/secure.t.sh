@@ -21,6 +21,15 @@ umask 022
 ok "directories are the user's alone" same "$(find .labtasker -type d ! -perm 700)" ""
 ok "so are files and sockets" same "$(find .labtasker ! -type d ! -perm 600)" ""
 
+
+place closed
+umask 777
+ok "a queue where the umask takes all away" "$lt" submit -- --n 1 >/dev/null 2>&1
+ok "a run" sh -c '"$0" loop -- true "%(n)" >/dev/null 2>&1' "$lt"
+umask 022
+ok "it is the user's all the same" same "$(find .labtasker -type d ! -perm 700 -o ! -type d ! -perm 600)" ""
+ok "who can read it" same "$(count success)" 1
+
 place argv
 echo "$secret" >pw
 "$lt" serve --host 127.0.0.1 --port 0 --store store 2>said &
