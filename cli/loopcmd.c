@@ -20,6 +20,7 @@ enum {
 	WAIT, ONCE, MAX_TASKS, MAX_FAILURES, JITTER, KEEP, DRY, VERBOSE, END
 };
 enum { FILTERED, RAW, FAIL_ONLY };   /* the words of --log */
+static const int64_t LAST = 253402300799;   /* seconds, the end of the year 9999: what is longer fits nowhere */
 enum { SCRIPT_MAX = 16 << 20, SLOTS_MAX = 1024 };
 
 const struct opt loop_opts[] = {
@@ -240,11 +241,11 @@ read_until(const char *text, int64_t *wall, struct err *e)
 	bool zoned;
 
 	if (!text) {
-		if (slurm && !parse_int(str_of(slurm), &n) && n > 0)
+		if (slurm && !parse_int(str_of(slurm), &n) && n > 0 && n <= LAST)
 			*wall = n * SECOND;
 		return 0;
 	}
-	if (*text == '+' && !parse_duration(str_of(text + 1), &seconds) && seconds > 0)
+	if (*text == '+' && !parse_duration(str_of(text + 1), &seconds) && seconds > 0 && seconds < (double)LAST)
 		*wall = sys_wall() + (int64_t)(seconds * 1e6);
 	else if (date_parse(str_of(text), wall, &zoned) < 0)
 		return err_set(e, EXIT_USAGE, "Invalid value for --until: '%s': it must be +DURATION (+1h30m) or a time "

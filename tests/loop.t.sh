@@ -58,7 +58,10 @@ ok "it was told" has told out
 ok "the task is there" same "$(count pending)" 1
 ok "with less than --min-left a fetch is not waited for either" status 75 "$lt" loop --wait --until +9s --min-left 8 --grace 0 -- true '%(none)'
 ok "which is said" has 'less than 8 s is left' err
+SLURM_JOB_END_TIME=9223372036854775807 ok "an end that no clock tells" status 0 "$lt" loop -- true '%(none)'
+unset SLURM_JOB_END_TIME
 ok "a wrong time" status 2 "$lt" loop --until sometime -- true
+ok "one too far away" status 2 "$lt" loop --until +1e300 -- true
 for o in '--grace -1' '--grace 1e99' '--wait=-1' '--max-tasks 0' '--max-failures -1' '-j 3 --slot-env GPU=0,1'; do
 	ok "$o" status 2 "$lt" loop $o -- true
 	ok "is said" has 'Invalid value for --' err

@@ -639,7 +639,7 @@ note_end(struct loop *l, const struct run *r, int64_t now)
 	l->progress.done += s->done;
 	l->progress.failed += s->failed;
 	if (l->o->max_failures && l->row >= l->o->max_failures && !l->closed) {
-		warn("loop: %ld failures in a row: no more tasks are taken (--max-failures)", (long)l->row);
+		warn("loop: %ld failure%s in a row: no more tasks are taken (--max-failures)", (long)l->row, l->row > 1 ? "s" : "");
 		close_loop(l, EXIT_FAILURES);
 	}
 	if (!busy(l) && !l->prompt.q)
