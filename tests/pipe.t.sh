@@ -56,6 +56,7 @@ ok "fails its task alone" same "$(count failed) $(count success)" "5 1"
 ok "and starts the process anew" same "$(grep -c '^up' err)" 5
 fields -s failed
 ok "its exit status is in the message" has 'ended without a result, exit code: 7' ls
+ok "and on stderr" has "failed: no result, exit status 7" err
 ok "its output is the traceback" has '"traceback":"[^"]*last words' ls
 ok "failed by its result" has '"message":"Job process said that the task failed","traceback":"[^"]*why' ls
 ok "no JSON" has '_LabtaskerBadResult[^}]*NaN' ls

@@ -250,6 +250,19 @@ kill -CONT "$server"
 wait $loop
 ok "and the task ends well" same $? 0
 ok "as success" same "$(count success)" 1
+"$lt" submit -- --i 2 >/dev/null 2>&1
+begin "$lt" loop --grace 0.1 -- sh -c 'echo $$; until [ -f go ]; do sleep 0.05; done' x '%(i)'
+loop=$!
+await test -s out
+kill -STOP "$server"
+: >go
+await gone "$(cat out)"   # now it reports, and fetches
+sleep 0.2
+since=$(date +%s)
+kill -TERM $loop
+wait $loop
+ok "a loop that waits for an answer ends soon after TERM" same "$? $(($(date +%s) - since < 20))" "143 1"
+kill -CONT "$server"
 
 place finished
 "$lt" submit --max-retries 1 -- --i 1 >/dev/null 2>&1

@@ -25,6 +25,7 @@ enum {
 	FLUSH = 5,                /* seconds for a slow reader of our output, at the end */
 	CALLS = 4,                /* fetches under way at once */
 	HOLD = 60,                /* seconds that a server is asked to hold a fetch */
+	PARTING = 2,              /* seconds for the answer to one when we end: a task that it got is handed back */
 	WAKE = 60,                /* seconds that nothing wakes us, at most */
 	TYPED = 4096,             /* bytes for a job that does not read */
 	DRAW = 200 * 1000,        /* between two pictures of the progress */
@@ -502,7 +503,7 @@ unhold(struct loop *l)
 	l->waiter = NULL;
 	l->held = NULL;
 	k->wait = 0;
-	k->deadline = sys_mono() + 2 * SECOND;
+	k->deadline = sys_mono() + PARTING * SECOND;
 	l->fetch[l->fetches++] = k;
 	client_send(l->client, k);
 }
@@ -891,10 +892,20 @@ struct part {
 };
 
 static void
+cut_short(struct call *k, int64_t until)
+{
+	if (k && k->deadline > until)
+		k->deadline = until;
+}
+
+static void
 stop_all(struct loop *l, enum run_urgency u, int64_t now)
 {
 	for (size_t i = 0; i < l->runs; i++)
 		run_stop(l->run[i], u, now);
+	for (int i = 0; i < l->fetches; i++)
+		cut_short(l->fetch[i], now + PARTING * SECOND);
+	cut_short(l->search, now + PARTING * SECOND);
 	unhold(l);
 	l->closed = true;
 }

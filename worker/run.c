@@ -599,7 +599,7 @@ static void
 judge(struct run *r, int status)
 {
 	int code = exit_code(status);
-	char text[120], brief[40];
+	char text[120], brief[60];
 
 	if (WIFEXITED(status) && !code && !r->pipe) {
 		r->want = SUCCESS;
@@ -611,8 +611,8 @@ judge(struct run *r, int status)
 		snprintf(text, sizeof text, "Error running command: Job process finished with non-zero exit code: %d", code);
 	else
 		snprintf(text, sizeof text, "Error running command: Job process was ended by signal %d", WTERMSIG(status));
-	snprintf(brief, sizeof brief, WIFEXITED(status) ? "exit status %d" : "ended by signal %d", WIFEXITED(status) ? code :
-	    WTERMSIG(status));
+	snprintf(brief, sizeof brief, WIFEXITED(status) ? "%sexit status %d" : "%sended by signal %d", r->pipe ? "no result, " : "",
+	    WIFEXITED(status) ? code : WTERMSIG(status));
 	judge_code(r, code, text, brief);
 }
 
