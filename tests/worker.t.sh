@@ -263,6 +263,19 @@ kill -TERM $loop
 wait $loop
 ok "a loop that waits for an answer ends soon after TERM" same "$? $(($(date +%s) - since < 20))" "143 1"
 kill -CONT "$server"
+"$lt" submit -- --i 3 >/dev/null 2>&1
+begin "$lt" loop --wait -- echo 'ran %(i)'
+loop=$!
+await has 'ran 3' out
+idle() { [ "$(count running)$(count pending)" = 00 ]; }
+await idle
+sleep 0.2
+kill -STOP "$server"
+since=$(date +%s)
+kill -USR2 $loop
+wait $loop
+ok "so does one that waits for tasks, after USR2" same "$? $(($(date +%s) - since < 20))" "75 1"
+kill -CONT "$server"
 
 place finished
 "$lt" submit --max-retries 1 -- --i 1 >/dev/null 2>&1

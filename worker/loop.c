@@ -577,7 +577,7 @@ make_search(const struct loop *l)
 	json_sets(d, body, "extra_filter", filter);
 	json_print(&k->body, body, 0);
 	json_free(d);
-	k->deadline = sys_mono() + UNREACHABLE * SECOND;
+	k->deadline = sys_mono() + (l->closed ? PARTING : UNREACHABLE) * SECOND;
 	return k;
 }
 
