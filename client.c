@@ -182,6 +182,7 @@ notify(const struct client *c, const struct json *answer)
 {
 	static const char *const levels[] = {"low", "medium", "high"};
 	const struct json *list = json_gets(answer, "notification");
+	struct buf line = {0};
 
 	if (!list || list->type != JSON_ARR)
 		return;
@@ -197,10 +198,11 @@ notify(const struct client *c, const struct json *answer)
 			warn("%s says: %s", client_url(c), text->s);
 			continue;
 		}
-		for (const char *p = text->s; *p; p++)
-			putchar((unsigned char)*p < 0x20 || *p == 0x7f ? ' ' : *p);
-		putchar('\n');
+		buf_visible(&line, json_text(text), " ");
+		printf("%s\n", line.p ? line.p : "");
+		buf_clear(&line);
 	}
+	buf_free(&line);
 }
 
 /* The server says that it did nothing; it may have done something. */

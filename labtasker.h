@@ -91,6 +91,8 @@ void buf_wipe(struct buf *b);             /* overwrites and frees: for secrets *
 size_t utf8_get(const char *p, size_t n, uint32_t *cp);
 size_t utf8_put(char out[4], uint32_t cp);
 bool utf8_valid(const char *p, size_t n);
+/* Adds s with all that could steer a terminal as \xNN, and \n as newline. */
+void buf_visible(struct buf *b, struct str s, const char *newline);
 
 /* "labtasker: " and one line on stderr; control bytes in it are shown as \xNN.  die ends the process. */
 void warn(const char *fmt, ...) PRINTF(1, 2);

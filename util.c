@@ -352,6 +352,23 @@ utf8_valid(const char *p, size_t n)
 	return true;
 }
 
+void
+buf_visible(struct buf *b, struct str s, const char *newline)
+{
+	uint32_t c;
+
+	for (size_t i = 0, n; i < s.n; i += n) {
+		n = utf8_get(s.p + i, s.n - i, &c);
+		if (n && c >= 0x20 && (c < 0x7f || c >= 0xa0))
+			buf_add(b, s.p + i, n);
+		else if (n && c == '\n')
+			buf_adds(b, newline);
+		else
+			buf_printf(b, "\\x%02x", n ? (unsigned)c : (unsigned)(unsigned char)s.p[i]);
+		n += !n;
+	}
+}
+
 void (*warn_put)(struct str text);
 
 /* One write, so that lines of several processes do not mix; what could steer a terminal is shown as text. */
@@ -362,14 +379,7 @@ say(const char *fmt, va_list ap)
 
 	buf_vprintf(&text, fmt, ap);
 	buf_adds(&line, warn_put ? "" : "labtasker: ");
-	for (size_t i = 0; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if (c < 0x20 || c == 0x7f)
-			buf_printf(&line, "\\x%02x", c);
-		else
-			buf_addc(&line, (char)c);
-	}
+	buf_visible(&line, (struct str){text.p, text.len}, "\\x0a");
 	if (!warn_put)
 		buf_addc(&line, '\n');
 	if (warn_put)

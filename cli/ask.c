@@ -156,7 +156,7 @@ ask_print(const struct context *x, const struct call *k, const char *key)
 		warn("%s: the server's answer has no %s: is this a labtasker server?", x->cmd->name, key);
 		return EXIT_REFUSED;
 	}
-	buf_add(&b, s.p, s.n);
+	buf_visible(&b, s, " ");
 	buf_addc(&b, '\n');
 	return out_end(&b);
 }

@@ -888,7 +888,7 @@ reap(struct run *r)
 		struct str id = json_text(it->k->status < 300 ? call_get(it->k, "task_id") : NULL);
 
 		if (id.p) {
-			buf_add(&r->ids, id.p, id.n);
+			buf_visible(&r->ids, id, " ");
 			buf_addc(&r->ids, '\n');
 			r->in++;
 		} else {

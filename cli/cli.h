@@ -84,6 +84,7 @@ void out_jsonl(struct buf *b, const struct json *list);     /* one such line for
 bool out_plain(struct str s);                               /* stands in YAML without quotes, on one line */
 /* To stdout, emptying b.  Quiet on EPIPE: ends the process with 0.  -1 said on stderr. */
 int out_flush(struct buf *b);
+void out_tame(struct buf *b);                              /* text for people: control characters as \xNN, but \n */
 int out_end(struct buf *b);                                 /* the same, and frees; an exit status */
 int out_page(struct buf *b);                                /* at a terminal through $PAGER, else less, else as out_flush */
 
@@ -109,7 +110,6 @@ struct table {                                              /* {.columns = N}; t
 	struct buf text;
 };
 void table_cell(struct table *t, struct str s);             /* the next cell, row by row */
-void table_visible(struct buf *b, struct str s, const char *newline);   /* control characters as \xNN, \n as newline */
 /* screen: cut the last column so that lines fit, 0: never.  colour: states in the column "status" are coloured. */
 void table_print(struct buf *b, const struct table *t, int screen, bool colour);
 void table_free(struct table *t);

@@ -82,7 +82,7 @@ show(const struct dry *dry, const struct rows *rows)
 		if (run++ && dry->o->pipe)
 			continue;
 		if (screen)
-			table_visible(&b, (struct str){s.p + 1, s.n - 1}, "\n");
+			buf_visible(&b, (struct str){s.p + 1, s.n - 1}, "\n");
 		else
 			buf_add(&b, s.p + 1, s.n - 1);
 		if (b.len > FLUSH && out_flush(&b) < 0)

@@ -43,8 +43,13 @@ text(const struct json *obj, const char *key)
 static void
 put_compact(struct buf *b, const struct json *v, const struct json *event)
 {
-	buf_printf(b, "[%5s][%s][%-20s][%-10s][%s][%-10s -> %-10s]\n", text(v, "sequence"), text(v, "timestamp"), text(event, "type"),
+	struct buf line = {0};
+
+	buf_printf(&line, "[%5s][%s][%-20s][%-10s][%s][%-10s -> %-10s]", text(v, "sequence"), text(v, "timestamp"), text(event, "type"),
 	    text(event, "entity_type"), text(event, "entity_id"), text(event, "old_state"), text(event, "new_state"));
+	buf_visible(b, (struct str){line.p, line.len}, " ");
+	buf_addc(b, '\n');
+	buf_free(&line);
 }
 
 /* What one wants to see of an event, as an item of a YAML list. */

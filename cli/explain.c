@@ -218,6 +218,7 @@ explain_task(struct wanted *w, const char *id, bool json)
 		buf_printf(&b, "task %s is %s, priority %s\n", id, text(t, "status"), text(t, "priority"));
 		put_reasons(&b, w, w->command || w->filter ? "nothing keeps this loop from fetching it, when its turn comes" :
 		    "a loop will fetch it whose command uses just its names: see -- CMD");
+		out_tame(&b);
 	}
 	if (!rc && out_flush(&b) < 0)
 		rc = -1;
@@ -450,6 +451,7 @@ explain_all(struct wanted *w, bool json)
 		put_reasons(&b, w, w->command ? "nothing keeps this loop from fetching" :
 		    "a loop fetches those whose names its command uses: see -- CMD");
 		put_shapes(&b, &l);
+		out_tame(&b);
 	}
 	if (!rc && out_flush(&b) < 0)
 		rc = -1;

@@ -155,7 +155,7 @@ put_row(void *arg, struct buf *b, const struct json *v)
 	if (l->quiet) {
 		struct str id = json_text(json_gets(v, l->id));
 
-		buf_add(b, id.p, id.n);
+		buf_visible(b, id, " ");
 		buf_addc(b, '\n');
 		return;
 	}

@@ -319,6 +319,16 @@ out_flush(struct buf *b)
 	return rc;
 }
 
+void
+out_tame(struct buf *b)
+{
+	struct buf tame = {0};
+
+	buf_visible(&tame, (struct str){b->p, b->len}, "\n");
+	buf_free(b);
+	*b = tame;
+}
+
 int
 out_end(struct buf *b)
 {

@@ -63,12 +63,13 @@ get_password(const struct args *a, struct err *e)
 static int
 print_created(const struct context *x, const struct call *k, const struct args *a, const char *name)
 {
-	const char *id = json_text(call_get(k, "queue_id")).p;
+	struct str id = json_text(call_get(k, "queue_id"));
+	unsigned char raw[16];
 	struct buf b = {0};
 
-	if (a->val[QUIET].num || !id)
+	if (a->val[QUIET].num || uuid_parse(id, raw) < 0)
 		return ask_print(x, k, "queue_id");
-	buf_printf(&b, a->val[JSON].num ? "{\"queue_name\":\"%s\",\"queue_id\":\"%s\"}\n" : "queue_name: %s\nqueue_id: %s\n", name, id);
+	buf_printf(&b, a->val[JSON].num ? "{\"queue_name\":\"%s\",\"queue_id\":\"%s\"}\n" : "queue_name: %s\nqueue_id: %s\n", name, id.p);
 	return out_end(&b);
 }
 

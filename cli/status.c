@@ -364,8 +364,11 @@ put_text(struct buf *b, const struct state *s, const struct client *c)
 	buf_printf(b, "%-9s%s\n", "server", client_url(c));
 	put_words(b, "tasks", task_states, LEN(task_states), s->task, false);
 	put_words(b, "workers", worker_states, LEN(worker_states), s->worker, true);
-	if (s->oldest)
-		buf_printf(b, "%-9spending since %s\n", "oldest", s->oldest);
+	if (s->oldest) {
+		buf_printf(b, "%-9spending since ", "oldest");
+		buf_visible(b, str_of(s->oldest), " ");
+		buf_addc(b, '\n');
+	}
 	put_pace(b, s);
 	put_running(b, s);
 }

@@ -41,26 +41,9 @@ width(struct str s)
 }
 
 void
-table_visible(struct buf *b, struct str s, const char *newline)
-{
-	uint32_t c;
-
-	for (size_t i = 0, n; i < s.n; i += n) {
-		n = utf8_get(s.p + i, s.n - i, &c);
-		if (n && c >= 0x20 && (c < 0x7f || c >= 0xa0))
-			buf_add(b, s.p + i, n);
-		else if (n && c == '\n')
-			buf_adds(b, newline);
-		else
-			buf_printf(b, "\\x%02x", (unsigned)(unsigned char)s.p[i]);
-		n += !n;
-	}
-}
-
-void
 table_cell(struct table *t, struct str s)
 {
-	table_visible(&t->text, s, "\\n");
+	buf_visible(&t->text, s, "\\n");
 	buf_addc(&t->text, 0);
 	t->ncell++;
 }

@@ -44,12 +44,13 @@ create_body(struct json_doc *d, const struct args *a, struct err *e)
 static int
 print_id(const struct context *x, const struct call *k, const struct args *a)
 {
-	const char *id = json_text(call_get(k, "worker_id")).p;
+	struct str id = json_text(call_get(k, "worker_id"));
+	unsigned char raw[16];
 	struct buf b = {0};
 
-	if (a->val[QUIET].num || !id)
+	if (a->val[QUIET].num || uuid_parse(id, raw) < 0)
 		return ask_print(x, k, "worker_id");
-	buf_printf(&b, a->val[JSON].num ? "{\"worker_id\":\"%s\"}\n" : "Worker created with ID: %s\n", id);
+	buf_printf(&b, a->val[JSON].num ? "{\"worker_id\":\"%s\"}\n" : "Worker created with ID: %s\n", id.p);
 	return out_end(&b);
 }
 

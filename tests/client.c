@@ -939,7 +939,7 @@ static void
 notifications(void)
 {
 	static const struct step some[] = {OK, {ANSWER_IT, 200, NULL, "{\"notification\":[{\"type\":\"warning\",\"level\":\"low\",\"details\":\"small\"},"
-	    "{\"type\":\"error\",\"level\":\"high\",\"details\":\"large\\u001b[31m\"},7,{\"type\":\"warning\",\"level\":\"medium\",\"details\":{}}]}"},
+	    "{\"type\":\"error\",\"level\":\"high\",\"details\":\"large\\u001b[31m\\u009b1m\"},7,{\"type\":\"warning\",\"level\":\"medium\",\"details\":{}}]}"},
 	    {END, 0, NULL, NULL}};
 	struct stage st;
 	struct call *k = call_for(API_SUBMIT, NULL, 0);
@@ -949,7 +949,7 @@ notifications(void)
 	st.conf.notify = 1;
 	expect(!client_run(st.c, k), "notification: %s", k->err.msg);
 	text = said();
-	expect(strstr(text, "says: large\\x1b[31m\n") && !strstr(text, "small"), "notification: %s", text);
+	expect(strstr(text, "says: large\\x1b[31m\\x9b1m\n") && !strstr(text, "small"), "notification: %s", text);
 	free(text);
 	call_free(k);
 	free(notes_text());

@@ -94,5 +94,7 @@ ok "as JSON" status 0 "$lt" task ls --no-pager --json
 ok "neither" tame out
 ok "as a table" status 0 "$lt" task ls --no-pager --fields task_id,args.t
 ok "neither" tame out
+ok "what is refused is named" status 1 "$lt" task ls --no-pager -f "{\"\$a${esc}[1m${csi}1m\":1}"
+ok "and neither" tame err
 ok "no name leads out of its directory" status 2 "$lt" submit --name ../../x -- --n 1
 ok "no id does" status 2 "$lt" loop --worker-id ../../x -- echo '%(t)'

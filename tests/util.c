@@ -177,6 +177,25 @@ test_timeout(void)
 }
 
 static void
+test_visible(void)
+{
+	static const struct {
+		const char *text, *shown;
+	} row[] = {
+		{"a \xc3\xa9", "a \xc3\xa9"}, {"\033[31m", "\\x1b[31m"}, {"\xc2\x9b" "31m", "\\x9b31m"}, {"\x9b" "31m", "\\x9b31m"},
+		{"a\tb\nc\177", "a\\x09b|c\\x7f"}, {"\xc2", "\\xc2"}, {"\xc2\xa0", "\xc2\xa0"}, {"", ""},
+	};
+	struct buf b = {0};
+
+	for (size_t i = 0; i < LEN(row); i++) {
+		buf_clear(&b);
+		buf_visible(&b, str_of(row[i].text), "|");
+		check(!strcmp(b.p ? b.p : "", row[i].shown), "visible: %s", b.p);
+	}
+	buf_free(&b);
+}
+
+static void
 test_err(void)
 {
 	struct err e = {0};
@@ -203,6 +222,7 @@ main(void)
 	test_order();
 	test_hex();
 	test_timeout();
+	test_visible();
 	test_err();
 	return test_done("util");
 }
