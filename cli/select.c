@@ -117,7 +117,7 @@ select_set(struct select *s, const struct select_text *t, struct err *e)
 bool
 select_any(const struct select_text *t)
 {
-	return t->id || t->name || t->status || t->filter;
+	return t->id || t->name || t->status || (t->filter && *t->filter);
 }
 
 static void

@@ -149,6 +149,10 @@ check_int(struct spot *p, const struct field *f, struct value *v)
 			return;
 		}
 	}
+	if (v->num == INT64_MIN) {   /* stands for null in the store */
+		fault(p, "int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size", NULL);
+		return;
+	}
 	if (f->min == f->max)
 		return;
 	if (v->num < f->min && f->min > 0)   /* as the reference says it */

@@ -73,6 +73,7 @@ static const struct row rows[] = {
 	{"POST", "/tasks", "{\"args\":{\"a\":1,\"a.b\":2}}", 400, DETAIL, 0},
 	{"POST", "/tasks", "{\"args\":{\"a b\":1}}", 422, FAULT("\"body\",\"args\""), 0},
 	{"POST", "/tasks", "{\"args\":{\"a\":1},\"priority\":5.5}", 422, FAULT("\"body\",\"priority\""), 0},
+	{"POST", "/tasks", "{\"args\":{\"a\":1},\"priority\":-9223372036854775808}", 422, FAULT("\"body\",\"priority\""), 0},
 	{"POST", "/tasks", "{\"args\":{\"a\":1},\"client_version\":\"?\"}", 422, FAULT("\"body\",\"client_version\""), 0},
 	{"POST", "/tasks", NULL, 422, FAULT("\"body\""), 0},
 	{"GET", "/tasks/$1", NULL, 200, TASK("$1", "pending", "\"t\"", "null", "null", "0", "{\"a\":{\"b\":1.50},\"c\":[]}", "\"\"", "{}", "null"), 0},

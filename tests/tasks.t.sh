@@ -195,6 +195,10 @@ ok "cancel of what is not there" status 1 "$lt" task cancel $nobody
 ok "says so" says 'Task not found'
 ok "cancel of nothing" status 2 "$lt" task cancel
 ok "asks which" says 'which tasks?'
+for what in cancel requeue 'delete -y' 'update -u priority=1'; do
+	ok "an empty filter does not choose all: $what" status 2 "$lt" task $what -f ''
+	ok "asks which: $what" says 'which tasks?'
+done
 ok "an empty pipe is fine" sh -c ': | "$1" task cancel 2>err' x "$lt"
 ok "ids and a filter" status 2 "$lt" task cancel "$a" -s pending
 ok "delete needs a yes" status 1 "$lt" task delete "$a"
