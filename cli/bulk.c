@@ -770,6 +770,7 @@ struct run {
 	size_t in, next;           /* how many are in; the first line that was not sent, 0: all were */
 	struct lines out, unknown; /* not in; perhaps in */
 	bool ended, stop, mute;    /* the source; no more is sent; ids go nowhere */
+	bool lost;                 /* ids, though somebody wanted them */
 	char why[320];             /* of stop */
 	int signal;
 	bool progress;
@@ -903,7 +904,8 @@ static void
 print_ids(struct run *r)
 {
 	if (!r->mute && r->ids.len && sys_write_all(1, r->ids.p, r->ids.len) < 0) {
-		if (errno != EPIPE)
+		r->lost = errno != EPIPE;
+		if (r->lost)
 			warn("standard output: %s; the tasks go in all the same", strerror(errno));
 		r->mute = true;
 	}
@@ -1039,7 +1041,7 @@ conclude(struct run *r)
 	if (r->stop)
 		r->next = not_sent(r);
 	if (!r->stop && !r->out.count && !r->unknown.count)
-		return 0;
+		return r->lost ? EXIT_REFUSED : 0;
 	buf_printf(&b, "%lu tasks are in", (unsigned long)r->in);
 	if (r->stop)
 		buf_printf(&b, "; stopped: %s", r->why);

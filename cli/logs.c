@@ -261,11 +261,10 @@ parse_age(const char *text, double *seconds)
 	size_t n = strlen(text);
 	double unit = n && text[n - 1] == 'd' ? 86400 : n && text[n - 1] == 'w' ? 7 * 86400 : 0;
 
-	if (!(unit > 0))
-		return parse_duration(str_of(text), seconds);
-	if (parse_float((struct str){text, n - 1}, seconds) < 0)
+	if ((unit > 0 ? parse_float((struct str){text, n - 1}, seconds) : parse_duration(str_of(text), seconds)) < 0)
 		return -1;
-	*seconds *= unit;
+	if (unit > 0)
+		*seconds *= unit;
 	return *seconds >= 0 ? 0 : -1;
 }
 

@@ -108,6 +108,14 @@ for o in '--from t.jsonl --tasks w.jsonl' '--from t.jsonl --sweep a=1' '--csv' '
 done
 ok "nothing was submitted by any of them" same "$(total)" 0
 
+if [ -c /dev/full ]; then
+	printf '{"a": 1}\n' >one.jsonl
+	ok "ids that nobody got" sh -c '"$1" submit --from one.jsonl >/dev/full 2>err; [ $? -eq 1 ]' x "$lt"
+	ok "the task is in, which is said" has 'go in all the same' err
+	ok "once" same "$(total)" 1
+	empty
+fi
+
 # ---- what the server refuses ----
 printf '{"a": 1}\n{"a": 1, "a.b": 2}\n{"a": 3}\n{"a": 1, "a.b": 2}\n{"a": 1, "a.b": 2}\n' >p.jsonl
 ok "some lines are refused" status 1 "$lt" submit --from p.jsonl

@@ -100,7 +100,9 @@ wait
 ok "--prune of what is younger" status 0 "$lt" logs --prune 1h
 ok "leaves it" has '0 run directories removed, 4 left' err
 ok "--prune with something else" status 2 "$lt" logs --prune 1d "$a"
-ok "no age" status 2 "$lt" logs --prune soon
+for age in soon -1 -7d -0.5h nan; do
+	ok "no age: $age" status 2 "$lt" logs --prune "$age"
+done
 
 place prune
 "$lt" submit -- --n 1 >id 2>err
