@@ -57,11 +57,17 @@ ok "a job that succeeds, and has said failed" status 0 "$lt" loop -- sh -c '"$lt
 ok "has failed" same "$(count failed)" 1
 id=$("$lt" submit --max-retries 1 -- --n 3 2>err)
 dd if=/dev/zero bs=1000000 count=17 2>err | tr '\0' y | sed 's/^/{"y": "/; s/$/"}/' >long.json
-ok "a job that writes a summary longer than any server takes, and fails" status 0 "$lt" loop -- \
+ok "a job that writes a summary longer than any server takes, and fails" status 0 "$lt" loop --log fail-only -- \
     sh -c 'cp long.json "$LABTASKER_LOG_DIR/summary.json"; echo "{\"status\": \"success\"}" >"$LABTASKER_LOG_DIR/status.json"; exit $1' x '%(n)'
 ok "what it said counts, without the summary" same "$("$lt" task get "$id" --json --fields status,summary)" '{"status":"success","summary":{}}'
 ok "which stays" cmp long.json .labtasker/logs/run/run_*"$id"*/summary.json
 ok "and that is said" has 'longer than 16 MiB: it is left out, and stays in' err
+id=$("$lt" submit -- --n 5 2>err)
+ok "a job that writes no JSON" status 0 "$lt" loop -- sh -c 'echo "{" >"$LABTASKER_LOG_DIR/summary.json" # $1' x '%(n)'
+ok "is told where" has "/summary.json:2:1: .*: its exit status counts" err
+id=$("$lt" submit -- --n 6 2>err)
+ok "or a pipe" status 0 "$lt" loop -- sh -c 'mkfifo "$LABTASKER_LOG_DIR/summary.json" # $1' x '%(n)'
+ok "holds up nobody" has 'summary.json: it is a pipe: its exit status counts' err
 id=$("$lt" submit --max-retries 1 -- --n 4 2>err)
 ok "a job that deletes its worker" status 1 "$lt" loop --heartbeat-timeout 1 -- sh -c '"$lt" worker delete -y "$LABTASKER_WORKER_ID"; exec sleep 30' x '%(n)'
 ok "is stopped, and the loop says why" has 'our worker was deleted: the job is stopped' err

@@ -223,6 +223,10 @@ if ln job.sh ln.test 2>/dev/null; then
 	ok "with the same files, lest ext4 become slow" same "$(sort files | uniq -c | grep -vc '^ *3 ')" 0
 	ok "the lock is one of them" same "$(sed -n 's/\([0-9]*\) .*/\1/p' files | sort -u | wc -l | tr -d ' ')" 2
 fi
+submit --max-retries 1 -- --n 0
+submit -- --n 1
+ok "a job that removes it, and fails" status 0 "$lt" loop --log fail-only -- sh -c 'rm -rf "$LABTASKER_LOG_DIR"; exit $((1 - $1))' x '%(n)'
+ok "is told once" same "$(grep -c 'No such file' err)" 1
 submit --max-retries 1 -- --side 1
 submit --max-retries 1 -- --side 2
 worker=$("$lt" worker create | sed 's/.* //')

@@ -707,6 +707,7 @@ take_finish(struct run *r)
 	if (!summary && e.code == EFBIG && r->want != NOTHING) {
 		summary = json_new();   /* as for one that the server does not take */
 		summary->root = json_mkobj(summary);
+		rundir_keep(&r->dir);
 		text = xprintf("the summary is longer than %d MiB: it is left out, and stays in %s", FINISH_MAX >> 20, r->dir.path);
 		say(r, text);
 	}

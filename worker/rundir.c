@@ -32,7 +32,7 @@ static int
 put_file(const char *dir, const char *name, int flags, const void *p, size_t n, struct err *e)
 {
 	char *path = join(dir, name);
-	int fd = open(path, O_WRONLY | O_CREAT | O_NOCTTY | flags, 0600), rc = 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK | flags, 0600), rc = 0;   /* a job may have put a pipe there */
 
 	if (fd < 0) {
 		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
@@ -244,7 +244,8 @@ rundir_keep(struct rundir *d)
 	if (!d->keep)
 		return;
 	if (rename(d->path, d->keep) < 0) {
-		warn("%s: %s: the run's files stay in %s until the next", d->keep, strerror(errno), d->path);
+		if (errno != ENOENT)   /* else the job has removed it, as was said of its status.json */
+			warn("%s: %s: the run's files stay in %s until the next", d->keep, strerror(errno), d->path);
 		return;
 	}
 	free(d->path);
@@ -394,10 +395,16 @@ rundir_get(const struct rundir *d, const char *name, size_t max, struct err *e)
 {
 	char *path = xprintf("%s/%s.json", d->path, name);
 	struct json_doc *doc = NULL;
+	struct err why = {0};
 	struct buf b = {0};
+	struct stat st;
 
-	if (!sys_slurp(path, max, &b, e))
-		doc = json_parse(b.p ? b.p : "", b.len, e);
+	if (!stat(path, &st) && S_ISFIFO(st.st_mode)) {
+		err_set(e, EINVAL, "%s: it is a pipe", path);   /* which would never end */
+	} else if (!sys_slurp(path, max, &b, e) && !(doc = json_parse(b.p ? b.p : "", b.len, &why))) {
+		err_locate(&why, b.p ? b.p : "", b.len);
+		err_set(e, EINVAL, "%s:%lu:%lu: %s", path, (unsigned long)why.line, (unsigned long)why.col, why.msg);
+	}
 	buf_free(&b);
 	free(path);
 	return doc;
