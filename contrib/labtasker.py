@@ -382,15 +382,16 @@ def finish(status, summary=None, skip_if_no_labtasker=True):
 
 def submit_task(task_name=None, args=None, metadata=None, cmd=None, heartbeat_timeout=None, task_timeout=None, max_retries=3, priority=10):
     """Puts a task into the queue; the result has its task_id."""
-    words = [_program(), "submit", "--args", _dumps(args or {}, "args"), "--max-retries", str(max_retries), "--priority", str(int(priority))]
     if isinstance(cmd, (list, tuple)):
         cmd = " ".join(map(shlex.quote, cmd))
-    for option, value in (("--task-name", task_name), ("--metadata", _dumps(metadata, "metadata") if metadata else None), ("--cmd", cmd),
-                          ("--heartbeat-timeout", heartbeat_timeout), ("--task-timeout", task_timeout)):
+    task = {"args": args or {}, "max_retries": max_retries, "priority": int(priority)}
+    for name, value in (("task_name", task_name), ("metadata", metadata), ("cmd", cmd), ("heartbeat_timeout", heartbeat_timeout),
+                        ("task_timeout", task_timeout)):
         if value is not None:
-            words += [option, str(value)]
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = process.communicate()
+            task[name] = value
+    process = subprocess.Popen([_program(), "submit", "--tasks", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    out, err = process.communicate((_dumps(task, "submit_task") + "\n").encode("ascii"))
     if process.returncode:
         raise LabtaskerRuntimeError(err.decode("utf-8", "replace").strip())
     return Task({"task_id": out.decode("ascii").strip()})

@@ -276,6 +276,9 @@ fields
 ok "its id" has "$(cat out)" ls
 ok "its args" has "\"args\":{\"n\":{\"a\":\"it's\"}}" ls
 ok "and the rest" has '"task_name":"first".*"max_retries":7.*"priority":20.*"tags"' ls
+echo 'import labtasker; print(labtasker.submit_task(args={"long": "x" * 1000000}, priority=1).task_id)' >long.py
+ok "args longer than a command line takes" status 0 python3 long.py
+"$lt" task delete -yq "$(cat out)"
 cat >again.py <<'P'
 import labtasker
 @labtasker.loop(extra_filter="metadata.tags == 'x'", pass_args_dict=True, create_worker_kwargs={"worker_name": "w", "max_retries": 2})
