@@ -298,20 +298,29 @@ const struct opt config_opts[] = {
 
 static const char hidden[] = "********";
 
-static int
-show(const struct context *x, struct buf *text, bool as_json)
+/* NULL, and told: it is no TOML. */
+static struct json_doc *
+parse(const struct conf *conf, const struct buf *text)
 {
-	struct json_doc *d;
+	struct err e = {0};
+	struct json_doc *d = toml_parse(text->p, text->len, &e);
+
+	if (!d)
+		warn("config: %s:%lu:%lu: %s: labtasker config mends it", conf->file, (unsigned long)e.line, (unsigned long)e.col, e.msg);
+	return d;
+}
+
+static int
+show(const struct context *x, const struct conf *conf, struct buf *text, bool as_json)
+{
+	struct json_doc *d = parse(conf, text);
 	struct buf b = {0};
 	struct err e = {0};
 	struct json *queue;
 	int rc = 0;
 
-	d = toml_parse(text->p, text->len, &e);
-	if (!d) {
-		warn("config: client.toml:%lu:%lu: %s: labtasker config mends it", (unsigned long)e.line, (unsigned long)e.col, e.msg);
+	if (!d)
 		return EXIT_USAGE;
-	}
 	queue = json_gets(d->root, "queue");
 	if (queue && json_gets(queue, "password"))
 		rc = toml_settext(text, "queue", "password", hidden, &e);
@@ -452,29 +461,40 @@ open_config(const struct context *x, struct conf *conf, struct buf *text, bool m
 	return -1;
 }
 
+/* KEY=VALUE... */
+static int
+set(const struct context *x, const struct conf *conf, struct buf *text, const struct args *a)
+{
+	struct json_doc *d = parse(conf, text);
+	struct err e = {0};
+	int rc = 0;
+
+	if (!d)
+		return EXIT_USAGE;
+	json_free(d);
+	for (int i = 0; i < a->nword && !rc; i++)
+		rc = assign(text, a->word[i], conf->file, &e);
+	if (!rc)
+		return replace(x, conf, text);
+	e.code = EXIT_USAGE;
+	return ask_fail(x, &e);
+}
+
 int
 cmd_config(struct context *x, struct args *a)
 {
 	struct conf conf = {0};
 	struct buf text = {0};
-	struct err e = {0};
 	int rc;
 
 	conf_find(&conf);
 	rc = open_config(x, &conf, &text, !a->val[C_SHOW].num);
 	if (rc >= 0)
 		goto out;
-	if (a->val[C_SHOW].num) {
-		rc = show(x, &text, a->val[C_JSON].num);
-	} else if (a->nword) {
-		rc = 0;
-		for (int i = 0; i < a->nword && !rc; i++)
-			rc = assign(&text, a->word[i], conf.file, &e);
-		e.code = rc ? EXIT_USAGE : 0;
-		rc = rc ? ask_fail(x, &e) : replace(x, &conf, &text);
-	} else {
-		rc = edit(x, &conf, &text, a->val[C_EDITOR].text);
-	}
+	if (a->val[C_SHOW].num)
+		rc = show(x, &conf, &text, a->val[C_JSON].num);
+	else
+		rc = a->nword ? set(x, &conf, &text, a) : edit(x, &conf, &text, a->val[C_EDITOR].text);
 out:
 	buf_wipe(&text);
 	conf_free(&conf);

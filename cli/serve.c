@@ -99,7 +99,7 @@ read_env(const char *name, double *to, struct err *e)
 	if (!text || !*text)
 		return 0;
 	if (parse_float(str_of(text), to) < 0 || !(*to > 0) || *to > 1e9)
-		return err_set(e, EXIT_USAGE, "%s: '%s': it must be a number above 0", name, text);
+		return err_set(e, EXIT_USAGE, "%s: '%s': it must be a number above 0, 1e9 at most", name, text);
 	return 0;
 }
 
@@ -139,6 +139,16 @@ read_tls(struct serve_opts *o, const struct args *a, struct err *e)
 	return 0;
 }
 
+/* What clients are told must be an address to them. */
+static int
+read_advertised(const char *text, struct err *e)
+{
+	struct url u;
+	struct err why = {0};
+
+	return !text || !url_parse(&u, text, &why) ? 0 : err_set(e, EXIT_USAGE, "Invalid value for --advertise: %s", why.msg);
+}
+
 static int
 fill(struct serve_opts *o, const struct context *x, const struct args *a, struct err *e)
 {
@@ -158,7 +168,8 @@ fill(struct serve_opts *o, const struct context *x, const struct args *a, struct
 			return -1;
 	}
 	if (read_env("PERIODIC_TASK_INTERVAL", &o->polling, e) < 0 || read_env("SSE_PING_INTERVAL", &o->ping, e) < 0
-	    || read_env("EVENT_BUFFER_SIZE", &events, e) < 0 || read_limits(o, a, e) < 0 || read_tls(o, a, e) < 0)
+	    || read_env("EVENT_BUFFER_SIZE", &events, e) < 0 || read_limits(o, a, e) < 0 || read_tls(o, a, e) < 0
+	    || read_advertised(o->advertise, e) < 0)
 		return -1;
 	o->events = events < 1 ? 1 : (size_t)events;
 	return read_sync(a->val[SYNC].text, &o->sync, e);

@@ -76,7 +76,8 @@ ok 'one line' same 1 "$(lines said)"
 place bad
 ok 'a log that cannot be' status 1 "$lt" serve --unix sock --store store --log no/where
 ok 'is said' has '^labtasker: no/where: ' err
-for o in '--max-connections 0' '--max-body 10' '--max-body 99999999' '--timeout 0' '--timeout x' '--log-format xml' '--port 99999' '--sync 0'; do
+for o in '--max-connections 0' '--max-body 10' '--max-body 99999999' '--timeout 0' '--timeout x' '--log-format xml' '--port 99999' '--sync 0' \
+    '--advertise nowhere' '--advertise ftp://x'; do
 	ok "$o" status 2 "$lt" serve --unix sock --store store $o
 	ok 'names it' has "${o%% *}" err
 done

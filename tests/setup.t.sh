@@ -98,6 +98,8 @@ ok "no file is left behind" test ! -e "$(cat path)"
 echo 'x = ' >.labtasker/client.toml
 ok "a broken file" status 2 "$lt" config --show
 ok "is pointed at" has 'client.toml:1:5' err
+ok "a value for a broken file" status 2 "$lt" config queue.queue_name=other
+ok "is refused with the place" has 'client.toml:1:5: ' err
 SED='s/.*/version_check = false/'
 ok "the editor mends it" status 0 "$lt" config --editor ./ed
 unset SED
