@@ -262,6 +262,8 @@ since=$(date +%s)
 kill -TERM $loop
 wait $loop
 ok "a loop that waits for an answer ends soon after TERM" same "$? $(($(date +%s) - since < 20))" "143 1"
+ok "and says where the report is" has 'left to its lease; its report stays in /' err
+ok "which is there" has '"reported": false' "$(sed -n 's/.*its report stays in //p' err)/status.json"
 kill -CONT "$server"
 "$lt" submit -- --i 3 >/dev/null 2>&1
 begin "$lt" loop --wait -- echo 'ran %(i)'

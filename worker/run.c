@@ -135,20 +135,27 @@ again(struct run *r, enum state state, int64_t now)
 	go(r, state, now + (pause < most ? pause : most));
 }
 
-/* Nobody takes the report: it stays in the run directory. */
+/* Notes in the run directory, where the report stays, that nobody took it. */
 static void
-dropped(struct run *r, const char *why)
+note_unreported(struct run *r)
 {
 	struct json_doc *d = json_new();
 	struct json *v = json_mkobj(d);
-	char *text = r->want == PENDING ? xprintf("the server did not take it back: %s", why) :
-	    xprintf("the report was not taken: %s%s%s", why, r->dir.path ? "; it stays in " : "", r->dir.path ? r->dir.path : "");
 
 	json_settext(d, v, "status", words[r->want]);
 	json_sets(d, v, "reported", json_mkbool(d, false));
 	if (r->dir.path)
 		rundir_put(&r->dir, "status", v, NULL);
 	json_free(d);
+}
+
+static void
+dropped(struct run *r, const char *why)
+{
+	char *text = r->want == PENDING ? xprintf("the server did not take it back: %s", why) :
+	    xprintf("the report was not taken: %s%s%s", why, r->dir.path ? "; it stays in " : "", r->dir.path ? r->dir.path : "");
+
+	note_unreported(r);
 	say(r, text);
 	free(text);
 	r->result.dropped = true;
@@ -252,9 +259,17 @@ still_ours(const struct run *r, const struct call *k)
 static bool
 gave_up(struct run *r, int64_t now)
 {
+	bool kept = r->want != PENDING && r->dir.path;
+	char *text;
+
 	if (!r->give_up || now < r->give_up)
 		return false;
-	say(r, "the server does not answer: the task is left to its lease");
+	text = xprintf("the server does not answer: the task is left to its lease%s%s", kept ? "; its report stays in " : "",
+	    kept ? r->dir.path : "");
+	if (kept)
+		note_unreported(r);
+	say(r, text);
+	free(text);
 	r->result.left = true;
 	over(r);
 	return true;
