@@ -581,6 +581,13 @@ floored(int64_t a, int64_t b)
 	return a / b - (a % b < 0);
 }
 
+/* Its year in UTC has four digits. */
+static bool
+printable(int64_t wall)
+{
+	return wall >= date_days(1, 1, 1) * DAY && wall < date_days(YEARS, 1, 1) * DAY;
+}
+
 static int
 resolve(struct reading *r, const struct when *w, int64_t *wall)
 {
@@ -605,7 +612,7 @@ resolve(struct reading *r, const struct when *w, int64_t *wall)
 		return -1;
 	here = day * DAY + time;
 	*wall = (r->zoned ? here - r->zone : to_utc(w, here)) + sign * r->exact;
-	return *wall < date_days(1, 1, 1) * DAY || *wall >= date_days(YEARS, 1, 1) * DAY ? -1 : 0;
+	return printable(*wall) ? 0 : -1;
 }
 
 /* Seconds since 1970 in 9 or 10 digits, milliseconds in 13, microseconds in 16. */
@@ -642,7 +649,7 @@ when_parse(struct str s, const struct when *w, int64_t *wall)
 	if (!date_parse(r.s, wall, &zoned)) {
 		if (!zoned)
 			*wall = to_utc(w, *wall);
-		return 0;
+		return printable(*wall) ? 0 : -1;
 	}
 	if (!epoch(r.s, wall))
 		return 0;

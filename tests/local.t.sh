@@ -83,6 +83,14 @@ ok "nothing to submit" sh -c '"$0" submit; [ $? -ne 0 ]' "$lt"
 ok "help" status 0 "$lt" help loop
 ok "version" status 0 "$lt" --version
 
+place deleted
+"$lt" submit -- --n 1 >out 2>err
+"$lt" queue delete -y --cascade >out 2>err
+ok "a local queue that was deleted" status 1 "$lt" submit -- --n 1
+ok "says how it is made anew" sh -c 'sed -n "s/.*\`labtasker \(queue create .*\)\` .*/\1/p" err >make; [ -s make ]'
+ok "which is so" status 0 "$lt" $(cat make)
+ok "it is there" status 0 "$lt" submit -- --n 1
+
 place long
 deep=$(printf 'd%.0s' 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0)
 mkdir -p "$deep/$deep/$deep" && cd "$deep/$deep/$deep" || exit 2
