@@ -227,6 +227,18 @@ submit --max-retries 1 -- --n 0
 submit -- --n 1
 ok "a job that removes it, and fails" status 0 "$lt" loop --log fail-only -- sh -c 'rm -rf "$LABTASKER_LOG_DIR"; exit $((1 - $1))' x '%(n)'
 ok "is told once" same "$(grep -c 'No such file' err)" 1
+if [ "$(getconf PATH_MAX . 2>err)" = 4096 ]; then
+	long=$(printf '%0100d' 0) dir=$PWD/long
+	while [ ${#dir} -lt 3880 ]; do dir=$dir/$long; done
+	dir=$dir/$(printf "%0$((3999 - ${#dir}))d" 0)
+	submit --name "$long" --max-retries 1 -- --n 0
+	begin "$lt" loop --wait --log fail-only --log-dir "$dir" -- sh -c 'echo last words; exit 3' x '%(n)'
+	loop=$!
+	ok "a directory that cannot be renamed" await has 'File name too long: the run.s files stay in' err
+	ok "keeps what is in it" same "$(cat "$(find long -name run.log)")" "last words"
+	kill $loop
+	wait $loop
+fi
 submit --max-retries 1 -- --side 1
 submit --max-retries 1 -- --side 2
 worker=$("$lt" worker create | sed 's/.* //')

@@ -243,13 +243,14 @@ rundir_keep(struct rundir *d)
 {
 	if (!d->keep)
 		return;
-	if (rename(d->path, d->keep) < 0) {
+	if (!rename(d->path, d->keep)) {
+		free(d->path);
+		d->path = d->keep;
+	} else {
 		if (errno != ENOENT)   /* else the job has removed it, as was said of its status.json */
-			warn("%s: %s: the run's files stay in %s until the next", d->keep, strerror(errno), d->path);
-		return;
+			warn("%s: %s: the run's files stay in %s until its next run, or the loop's end", d->keep, strerror(errno), d->path);
+		free(d->keep);
 	}
-	free(d->path);
-	d->path = d->keep;
 	d->keep = NULL;
 }
 
