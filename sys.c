@@ -207,7 +207,8 @@ sys_close_from(int from, int keep)
 static struct rlimit cores;   /* of core files, as it was at the start; jobs get it back */
 static bool has_cores;
 
-/* A core file of ours would hold the password. */
+/* A core file of ours would hold the password.  One byte is too little for any; and where cores are piped to a program, Linux looks
+ * at no limit but this. */
 static void
 leave_no_core(void)
 {
@@ -215,7 +216,7 @@ leave_no_core(void)
 
 	has_cores = !getrlimit(RLIMIT_CORE, &cores);
 	none = cores;
-	none.rlim_cur = 0;
+	none.rlim_cur = cores.rlim_max > 0;
 	if (has_cores)
 		setrlimit(RLIMIT_CORE, &none);
 }

@@ -397,6 +397,18 @@ assign(struct buf *text, const char *word, const char *file, struct err *e)
 	return rc;
 }
 
+/* A copy; what is a password becomes stars where others of the machine may read it.  To be given to tty_forget. */
+static char *
+conceal(char *word)
+{
+	static const char key[] = "queue.password=";
+	char *copy = xstrdup(word);
+
+	if (!strncmp(word, key, sizeof key - 1))
+		memset(word + sizeof key - 1, '*', strlen(word) - (sizeof key - 1));
+	return copy;
+}
+
 static int
 replace(const struct context *x, const struct conf *conf, const struct buf *text)
 {
@@ -487,6 +499,8 @@ cmd_config(struct context *x, struct args *a)
 	struct buf text = {0};
 	int rc;
 
+	for (int i = 0; i < a->nword; i++)
+		a->word[i] = conceal(a->word[i]);
 	conf_find(&conf);
 	rc = open_config(x, &conf, &text, !a->val[C_SHOW].num);
 	if (rc >= 0)
@@ -496,6 +510,8 @@ cmd_config(struct context *x, struct args *a)
 	else
 		rc = a->nword ? set(x, &conf, &text, a) : edit(x, &conf, &text, a->val[C_EDITOR].text);
 out:
+	for (int i = 0; i < a->nword; i++)
+		tty_forget(a->word[i]);
 	buf_wipe(&text);
 	conf_free(&conf);
 	return rc;
