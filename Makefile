@@ -4,12 +4,13 @@
 CC = c99
 CFLAGS = -O2
 LDFLAGS =
-# TLS=1: with TLS, by BearSSL: an installed one (Debian: libbearssl-dev), or BEARSSL=DIR: its sources, which are built there.
+# TLS=1: with TLS, by BearSSL: an installed one (Debian: libbearssl-dev), or BEARSSL=DIR: its sources, which are built there.  Where
+# it was built without, make clean comes first.
 TLS =
 BEARSSL =
-TLSFLAGS = $$(case '$(TLS):$(BEARSSL)' in :*) ;; *:) echo -DLABTASKER_TLS;; *) echo -DLABTASKER_TLS -isystem $(BEARSSL)/inc;; esac)
-TLSLIB = $$(case '$(TLS):$(BEARSSL)' in :*) ;; *:) echo -lbearssl;; *) echo $(BEARSSL)/build/libbearssl.a;; esac)
-MAKETLS = @case '$(TLS):$(BEARSSL)' in ?*:?*) cd $(BEARSSL) && $(MAKE) CC='$(CC)' LD='$(CC)' AR=ar lib;; esac
+TLSFLAGS = $$(case '$(TLS):$(BEARSSL)' in :) ;; *:) echo -DLABTASKER_TLS;; *) echo -DLABTASKER_TLS -isystem $(BEARSSL)/inc;; esac)
+TLSLIB = $$(case '$(TLS):$(BEARSSL)' in :) ;; *:) echo -lbearssl;; *) echo $(BEARSSL)/build/libbearssl.a;; esac)
+MAKETLS = @case '$(BEARSSL)' in ?*) cd $(BEARSSL) && $(MAKE) CC='$(CC)' LD='$(CC)' AR=ar lib;; esac
 PREFIX = /usr/local
 DESTDIR =
 CORPORA = ../shared/corpora
