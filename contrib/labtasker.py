@@ -325,7 +325,7 @@ def loop(required_fields=None, extra_filter=None, cmd=None, worker_id=None, crea
                 values.update(kwargs)
                 func(*(((task_args,) if pass_args_dict else ()) + args), **values)
 
-            if _serves and (_serves != name or _tasks is None):
+            if _serves and (_serves != name or _tasks is None or _current is not None):
                 raise LabtaskerRuntimeError("%s: there is one labtasker.loop in a program: %s" % (name, _serves))
             if _serves:
                 return _serve(call)

@@ -90,9 +90,11 @@ submit -- --n 3
 await has up out
 kill -USR2 $loop
 await has 'no more tasks' err
+kill -USR2 $loop
 : >go
 wait $loop
 ok "USR2 lets the job end: 75" same $? 75
+ok "and is told once" same "$(lines err)" 1
 ok "and takes no more" same "$(count success) $(count pending)" "2 1"
 cat >job.sh <<'J'
 trap 'echo told; exit 3' TERM

@@ -307,6 +307,10 @@ import labtasker
 @labtasker.loop(required_fields=["n"])
 def one():
     print("one", labtasker.task_info().task_id)
+    try:
+        one()
+    except labtasker.LabtaskerRuntimeError:
+        print("not within itself")
 @labtasker.loop(required_fields=["m"])
 def two():
     pass
@@ -319,6 +323,7 @@ P
 submit -- --n 1
 ok "two loops in a program" status 0 python3 two.py
 ok "are one too many" has 'refused.*one labtasker.loop' err
+ok "so is one within its own task" has 'not within itself' err
 submit -- --n 2
 sed -i.bak 's/^two()/pass/' two.py
 ok "python -m, with options" status 0 python3 -u -W ignore -m two

@@ -979,7 +979,8 @@ obey(struct loop *l, int64_t now)
 				suspend(l);
 			continue;
 		}
-		warn("loop: signal %d: no more tasks are taken", sig);
+		if (!l->closed)
+			warn("loop: signal %d: no more tasks are taken", sig);
 		unhold(l);
 		close_loop(l, EXIT_AGAIN);
 	}
