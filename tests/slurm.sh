@@ -74,7 +74,14 @@ ok "a cluster" await idle || { cat "$conf"/*.log; exit 1; }
 # batch ARGS...: a job's id.
 batch() { sbatch --parsable --output="$PWD/%j.out" "$@"; }
 state() { squeue -h -t all -o %T -j "$1" 2>/dev/null | sort -u | tr '\n' ' '; }
-ended() { case $(state "$1") in *RUNNING* | *PENDING* | *COMPLETING* | *SUSPENDED* | *REQUEUE*) false ;; esac; }
+# No answer is no end, and there are many states on the way to one.
+ended() {
+	states=$(state "$1")
+	for s in $states; do
+		case $s in COMPLETED | FAILED | CANCELLED | TIMEOUT) ;; *) return 1 ;; esac
+	done
+	[ -n "$states" ]
+}
 requeued() { [ "$(state "$1")" = "PENDING " ]; }
 code() { scontrol show job "$1" | sed -n 's/.* ExitCode=\([0-9]*\):.*/\1/p'; }
 # A requeued job would wait for two minutes.
