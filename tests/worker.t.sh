@@ -234,6 +234,7 @@ if command -v curl >/dev/null; then
 	wait $loop
 	ok "a cancelled task's job is stopped" same $? 0
 	ok "and nothing is reported" same "$(count cancelled)" 1
+	ok "as it is said" has 'the task was cancelled, .*nothing is reported' err
 else
 	kill -TERM $loop
 fi

@@ -457,7 +457,7 @@ beat_answered(struct run *r, int64_t now)
 	else if (k->status >= 200 && k->status < 300)
 		r->alive = now;
 	else if (k->status == 409)
-		stop_lost(r, "the task was given to another", now);
+		stop_lost(r, "the task was cancelled, timed out, or was given to another", now);
 	else if ((k->status == 403 || k->status == 404) && r->state == JOB && !r->lost) {
 		r->beat = call_for(r, API_TASK_GET);
 		r->beat->deadline = now + r->interval;
