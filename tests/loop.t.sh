@@ -236,7 +236,7 @@ if [ "$(getconf PATH_MAX . 2>err)" = 4096 ]; then
 	submit --name "$long" --max-retries 1 -- --n 0
 	begin "$lt" loop --wait --log fail-only --log-dir "$dir" -- sh -c 'echo last words; exit 3' x '%(n)'
 	loop=$!
-	ok "a directory that cannot be renamed" await has 'File name too long: the run.s files stay in' err
+	ok "a directory that cannot be renamed" await has 'too long: the run.s files stay in' err
 	ok "keeps what is in it" same "$(cat "$(find long -name run.log)")" "last words"
 	kill $loop
 	wait $loop
