@@ -116,6 +116,12 @@ if [ -c /dev/full ]; then
 	empty
 fi
 
+"$lt" submit --sweep n=1..60 >out 2>err
+"$lt" task ls --json --fields args.n | sed 's/[^0-9]//g' >order
+seq 60 2>/dev/null >want || awk 'BEGIN { while (i < 60) print ++i }' >want
+ok "task ls shows them as they were submitted" cmp want order
+empty
+
 # ---- what the server refuses ----
 printf '{"a": 1}\n{"a": 1, "a.b": 2}\n{"a": 3}\n{"a": 1, "a.b": 2}\n{"a": 1, "a.b": 2}\n' >p.jsonl
 ok "some lines are refused" status 1 "$lt" submit --from p.jsonl

@@ -760,6 +760,7 @@ start(void)
 	ao.journal = jl;
 	ao.auth = au;
 	api = api_new(&ao);
+	came = 0;
 	api_settle(api, true, (struct now){disk.wall, disk.mono});
 	note("the server is there%s", jl->distrust ? ", and trusts nothing" : "");
 	check_acks();
