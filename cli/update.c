@@ -149,7 +149,12 @@ read_assigns(struct json_doc *d, const struct args *a, struct err *e)
 {
 	const struct optval *u = &a->val[UPDATE];
 	struct json *update = json_mkobj(d);
+	unsigned char id[16];
 
+	if (a->nword && !uuid_parse(str_of(a->word[0]), id)) {
+		err_set(e, EXIT_USAGE, "'%s': here a task is named so: --id ID", a->word[0]);
+		return NULL;
+	}
 	if (u->nlist && a->nword + a->nrest) {
 		err_set(e, EXIT_USAGE, "give changes with -u or after --, not both");
 		return NULL;

@@ -112,6 +112,8 @@ ok "an unknown id" status 0 "$lt" task update --id $nobody -u priority=1
 ok "changes nothing and says so" says 'nothing was changed'
 ok "no selection" status 2 "$lt" task update -u priority=1
 ok "asks for one" says 'which tasks?'
+ok "an id without --id" status 2 "$lt" task update "$a" -u priority=1
+ok "says how to name it" says 'named so: --id ID'
 ok "an empty pipe is none" sh -c ': | "$1" task update -u priority=1 2>err; [ $? -eq 2 ]' x "$lt"
 ok "no task was touched" same "$("$lt" task ls -q -f '{"priority": 1}')" "$a"
 ok "an id that is none" sh -c 'echo nonsense | "$1" task update -u priority=1 2>err; [ $? -eq 2 ] && grep -q "line 1 of standard input" err' x "$lt"
