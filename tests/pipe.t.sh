@@ -63,6 +63,12 @@ ok "no JSON" has '_LabtaskerBadResult[^}]*NaN' ls
 ok "another status" has 'neither ..success.. nor ..failed' ls
 ok "another task's id" has "is another task's" ls
 
+place mute
+for n in 1 2; do submit --max-retries 1 -- --do $n; done
+ok "a process that closes its stdout and lives on" status 0 "$lt" loop --pipe --require do -- sh -c 'read -r line; exec >&-; while :; do sleep 0.1; done'
+ok "fails its task" same "$(count failed)" 2
+ok "for it can have no result" has 'closed its stdout' err
+
 place steps
 job
 submit -- --do twice

@@ -243,6 +243,12 @@ job_read(struct job *j, const struct pollfd *fds, int n, job_out *out, void *arg
 				read_one(j, i, out, arg);
 }
 
+bool
+job_mute(const struct job *j)
+{
+	return j->fd[0] < 0;
+}
+
 void
 job_signal(struct job *j, int sig)
 {

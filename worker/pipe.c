@@ -16,7 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RESULT_MAX = 16 << 20 };   /* what a server takes */
+enum {
+	RESULT_MAX = 16 << 20,     /* what a server takes */
+	MUTE = 1                   /* seconds from the end of its stdout to its own */
+};
 
 struct pipe {
 	struct job *job;           /* NULL: none lives */
@@ -33,6 +36,7 @@ struct pipe {
 	int urgency;
 	int sig;                   /* while it ends: the next signal */
 	int64_t sig_at;            /* and when */
+	int64_t mute_at;           /* mono: it has closed its stdout and may live until then; 0: it has not */
 };
 
 struct pipe *
@@ -100,6 +104,7 @@ pipe_start(struct pipe *p, const struct job_spec *s, struct err *e)
 	}
 	p->tasks = 0;
 	p->sig = 0;
+	p->mute_at = 0;
 	p->astray = p->ending = false;
 	p->at = FRESH;
 	return 0;
@@ -149,6 +154,8 @@ pipe_fds(const struct pipe *p, struct pollfd *fds, bool read, int64_t *wake)
 		*wake = 0;   /* the rest of its output */
 	else if (p->ending && p->sig_at < *wake)
 		*wake = p->sig_at;
+	else if (p->mute_at && !p->astray && p->mute_at < *wake)
+		*wake = p->mute_at;
 	return n;
 }
 
@@ -247,6 +254,17 @@ check_result(const struct json *v, const struct json *task, struct err *e)
 	return 0;
 }
 
+/* Whether it lives on without its stdout, and so will never tell of its task. */
+static bool
+silent(struct pipe *p)
+{
+	if (!p->job || !job_mute(p->job) || p->ending)
+		return false;
+	if (!p->mute_at)
+		p->mute_at = sys_mono() + MUTE * SECOND;
+	return sys_mono() >= p->mute_at;
+}
+
 int
 pipe_result(struct pipe *p, const struct json *task, struct json_doc **result, struct err *e)
 {
@@ -254,8 +272,12 @@ pipe_result(struct pipe *p, const struct json *task, struct json_doc **result, s
 	size_t shown;
 
 	*result = NULL;
-	if (!p->whole)
-		return 0;
+	if (!p->whole) {
+		if (!silent(p))
+			return 0;
+		stray(p);
+		return err_set(e, 1, "It has closed its stdout and lives on, so no result can come");
+	}
 	if (p->got.len > RESULT_MAX)
 		err_set(&why, 1, "it is longer than %d MiB", RESULT_MAX >> 20);
 	else

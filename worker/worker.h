@@ -117,6 +117,7 @@ void job_read(struct job *j, const struct pollfd *fds, int n, job_out *out, void
 void job_signal(struct job *j, int sig);                    /* to its whole group */
 bool job_over(const struct job *j);                         /* the leader was reaped, output may be left: ask job_ended soon */
 int job_pty(const struct job *j);                           /* its terminal's master; -1: it has pipes */
+bool job_mute(const struct job *j);                         /* its stdout has ended */
 /* After SIGCHLD: true when the leader has ended and what it wrote has been read; *status as waitpid's.  A grandchild that keeps the
  * output open does not hold it.  The group's remains are killed, the guard struck, the leader reaped.  While it is false for
  * output not yet read, poll says POLLIN: call it again after each job_read. */
@@ -137,7 +138,7 @@ enum { PIPE_FDS = JOB_FDS + 1 };
 int pipe_fds(const struct pipe *p, struct pollfd *fds, bool read, int64_t *wake);
 void pipe_read(struct pipe *p, const struct pollfd *fds, int n, job_out *out, void *arg);
 /* 1: the task's result has come, owned: an object with a right status; to be asked for once.  0: not yet.  -1 with err: what came
- * is no result; the process is killed. */
+ * is no result, or none can come, for its stdout ended a second ago; the process is killed. */
 int pipe_result(struct pipe *p, const struct json *task, struct json_doc **result, struct err *e);
 /* As job_ended.  again: it has not read the task, which may be given to another process. */
 bool pipe_ended(struct pipe *p, int *status, bool *again);
