@@ -114,7 +114,8 @@ void uuid_print(const unsigned char id[16], char out[37]);
 /* ---- sys.c: the floor; each newer or odd call behind one function with a fallback (OURS 7) ----------------------- */
 
 void sys_close_from(int from, int keep);   /* every open descriptor from that on, but for keep (-1: none) */
-void sys_start(void);        /* once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no core files, a sane umask */
+/* Once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no core files, a sane umask. */
+void sys_start(void);
 int64_t sys_wall(void);
 int64_t sys_mono(void);      /* CLOCK_MONOTONIC, else times(2) */
 int sys_timeout(int64_t wake, int64_t now);   /* milliseconds for poll, upwards, a minute at most; -1 for INT64_MAX */

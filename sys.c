@@ -498,8 +498,9 @@ path_of(char *const *envp)
 	return "/bin:/usr/bin";
 }
 
-/* execve along PATH, as shells do; a file without a format that the system knows is a script for /bin/sh.  A directory that we may
- * not look into has nothing for us.  Runs in the vforked child: no allocation, only its own stack and shargv, which the parent made. */
+/* execve along PATH, as shells do; a file without a format that the system knows is a script for /bin/sh.  A directory that we
+ * may not look into has nothing for us.  Runs in the vforked child: no allocation, only its own stack and shargv, which the parent
+ * made. */
 static void
 exec_path(char *const *argv, char *const *envp, char **shargv)
 {

@@ -4,10 +4,11 @@
  * and ChaCha20-Poly1305 or AES-GCM protect the records: what every server of the last ten years speaks, and nothing weaker.
  *
  * Who a server is.  A chain of certificates must lead to an issuer that is trusted (--cacert, SSL_CERT_FILE, SSL_CERT_DIR, the
- * system's bundle), hold now, and name the host of the URL in subjectAltName: as a DNS name, or an address as an iPAddress.  BearSSL
- * knows no addresses and takes common names, which issuers need not have looked at; so that is done here.  A pin is instead of all that: the SHA-256 of the certificate's public key (what curl and
- * HPKP pin; it outlives a renewal with the same key) or of the whole certificate (what `openssl x509 -fingerprint` shows).  With a
- * cacert that was named and a pin both must hold.  Nothing falls back to less.
+ * system's bundle), hold now, and name the host of the URL in subjectAltName: as a DNS name, or an address as an iPAddress.
+ * BearSSL knows no addresses and takes common names, which issuers need not have looked at; so that is done here.  A pin is
+ * instead of all that: the SHA-256 of the certificate's public key (what curl and HPKP pin; it outlives a renewal with the same
+ * key) or of the whole certificate (what `openssl x509 -fingerprint` shows).  With a cacert that was named and a pin both must
+ * hold.  Nothing falls back to less.
  *
  * Records are read from the descriptor one by one and no byte more, so that poll tells the truth about what is still to come.
  */
