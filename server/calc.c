@@ -281,6 +281,16 @@ give_bool(struct result *out, bool is)
 	return true;
 }
 
+/* What it may cost to compare it. */
+static bool
+afford(struct scene *s, const struct json *v)
+{
+	uint64_t n = v ? value_cost(v) : 0;
+
+	*s->left -= *s->left < n ? *s->left : n;
+	return *s->left;
+}
+
 static bool
 eval(const struct term *t, struct scene *s, struct result *out)
 {
@@ -292,10 +302,12 @@ eval(const struct term *t, struct scene *s, struct result *out)
 	if (t->oper)
 		return t->oper->reckon(t, s, out);
 	if (t->value)
-		return give_json(out, t->value);
+		return afford(s, t->value) && give_json(out, t->value);
 	name = part_of(&path);
 	v = s->get(s->arg, name);
-	return give_json(out, v && path.p ? walk(s, v, path) : v);
+	if (v && path.p)
+		v = walk(s, v, path);
+	return afford(s, v) && give_json(out, v);
 }
 
 static bool

@@ -18,7 +18,8 @@ enum {
 	REGEXES = 100,            /* of them, as each has its memory */
 	PARTS = 200,              /* of a path, as in MongoDB */
 	FORKS = 8,                /* how often on one way a number in a path is taken both as a place and as a name */
-	COST = 300000000          /* values looked at and steps of regexes in the life of a filter: a second or two */
+	COST = 300000000,         /* of a filter in all its life, in steps of regexes: a second or two */
+	LOOK = 10                 /* at a value */
 };
 
 enum op {
@@ -697,11 +698,27 @@ has_element(const struct node *t, const struct json *v, struct trial *y)
 	return false;
 }
 
+/* What it may cost to see whether a value fits: comparisons go to its end at most. */
+static uint64_t
+price(const struct node *t, const struct json *v)
+{
+	uint64_t n = LOOK, once;
+
+	if (t->op != OP_IN && (!t->value || !v || value_kind(v) != value_kind(t->value)))
+		return n;
+	if (v)
+		n = value_cost(v);
+	once = n;
+	for (size_t k = t->op == OP_IN ? t->n : 0; k > 1; k /= 2)
+		n += once;
+	return n;
+}
+
 /* One value, as it is. */
 static bool
 fits(const struct node *t, const struct json *v, struct trial *y)
 {
-	if (!spend(y, 1))
+	if (!spend(y, price(t, v)))
 		return false;
 	switch (t->op) {
 	case OP_IN:
@@ -818,7 +835,7 @@ start(struct walk *w, const struct subject *s)
 	if (!s->get) {
 		size_t where;
 
-		v = place(w->path->part[0], &where) ? element(s->value, where) : NULL;
+		v = place(w->path->part[0], &where) && spend(w->trial, where < s->value->len ? where : 0) ? element(s->value, where) : NULL;
 	} else {
 		v = s->get(s->arg, w->path->part[0]);
 	}

@@ -161,6 +161,19 @@ value_compare(const struct json *a, const struct json *b)
 	}
 }
 
+uint64_t
+value_cost(const struct json *v)
+{
+	uint64_t n = 10;
+
+	if (value_kind(v) == V_STR)
+		return n + v->len / 16;
+	if (value_kind(v) == V_OBJ || value_kind(v) == V_ARR)
+		for (const struct json *m = v->head; m; m = m->next)
+			n += value_cost(m);
+	return n;
+}
+
 /* ---- times ---- */
 
 /* {"_dt": "2026-11-23T23:20:49Z"}. */

@@ -163,16 +163,16 @@ test_bounds(void)
 	struct json_doc *e = parse("{\"$and\":[1,1,1,1,1,1,1,1,1,1]}"), *d = parse(doc);
 	struct err err = {0};
 	size_t room = 10;
-	uint64_t left = 10;
+	uint64_t left = 110;
 	struct calc *c = calc_new(e->root, &room, &err);
 
 	check(!c && err.code == 400, "eleven terms where there is room for ten");
 	room = 12;
 	c = calc_new(e->root, &room, &err);
 	check(c && room == 1, "room for one more: %d", (int)room);
-	check(calc_test(c, get, d->root, &left) == ODD && !left, "eleven terms in ten steps");
-	left = 11;
-	check(calc_test(c, get, d->root, &left) == 1 && !left, "in eleven");
+	check(calc_test(c, get, d->root, &left) == ODD && !left, "eleven terms for less than they cost");
+	left = 112;
+	check(calc_test(c, get, d->root, &left) == 1 && left == 1, "for that");
 	calc_free(c);
 	json_free(e);
 	json_free(d);
