@@ -43,8 +43,8 @@ one=$!
 "$lt" queue create --password="$secret" --queue-name q >out2 2>err2 </dev/null &
 two=$!
 blotted() { [ ! -r "/proc/$1/cmdline" ] || args "$1" | grep -q 'word[ =]\*'; }
-mkdir -p .labtasker && rm -f .labtasker/client.toml && mkfifo .labtasker/client.toml
-"$lt" config queue.password="$secret" >/dev/null 2>&1 </dev/null &
+mkdir waits && mkfifo waits/client.toml   # of its own: the others would wait at it, too
+env LABTASKER_ROOT="$PWD/waits" "$lt" config queue.password="$secret" >/dev/null 2>&1 </dev/null &
 three=$!
 await blotted $one
 await blotted $two
@@ -52,7 +52,6 @@ await blotted $three
 ok "nobody reads it in the list of processes" sh -c '! printf %s "$1" | grep -q "$2"' x "$(args $one) $(args $two) $(args $three)" "$secret"
 kill $three
 wait $three 2>/dev/null
-rm -r .labtasker
 kill -CONT $server
 wait $one && wait $two
 ok "the queues are made" same "$?" 0
