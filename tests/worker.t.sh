@@ -98,18 +98,18 @@ for o in '' '--warn-signal TERM'; do
 	await has up out
 	since=$(date +%s)
 	kill -TERM $loop
-	sleep 0.2
+	await has 'ending the job' err
 	kill -TERM $loop
 	wait $loop
 	ok "a second signal hastens${o:+, $o}" same "$? $(($(date +%s) - since < 15))" "143 1"
 	ok "handed back again" same "$(count pending)" 1
 done
 cat >job.sh <<'J'
-trap 'sleep 1.2; exit 3' TERM
+trap 'sleep 2.2; exit 3' TERM
 echo up
 while :; do sleep 0.05; done
 J
-begin "$lt" loop --time-limit 1 -- sh job.sh '%(i)'
+begin "$lt" loop --time-limit 2 -- sh job.sh '%(i)'
 loop=$!
 await has up out
 kill -TERM $loop
