@@ -101,7 +101,7 @@ trap 'echo told; exit 3' TERM
 echo up
 for i in 1 2 3 4 5 6 7 8 9; do sleep 0.5; done
 J
-begin "$lt" loop --until +2s --min-left 0.1 --grace 1.5 -- sh job.sh '%(n)'
+begin "$lt" loop --until +4s --min-left 0.1 --grace 2 -- sh job.sh '%(n)'
 loop=$!
 await has up out
 kill -USR2 $loop
