@@ -6,7 +6,7 @@
 #include "fuzz.h"
 #include "../../cli/cli.h"
 
-static const int64_t first = -62167219200000000, last = 253402300799999999;   /* of the years 0000 and 9999 */
+static const int64_t first = -62135596800000000, last = 253402300799999999;   /* of the years 0001 and 9999 */
 
 static int
 one_hour(int64_t seconds)
@@ -49,9 +49,9 @@ must_read(struct str s)
 {
 	char *other = swap_case(s);
 	int64_t wall = 0, again = 0;
-	bool zoned, ok = !date_parse(s, &wall, &zoned);
+	bool zoned, ok = !date_parse(s, &wall, &zoned) && wall >= first && wall <= last;
 
-	if (ok && wall >= first && wall <= last)
+	if (ok)
 		must_return(wall);
 	if (ok && zoned)
 		must(!when_parse(s, &when, &again) && again == wall, "%.*s is %ld and %ld", (int)s.n, s.p, (long)wall, (long)again);
