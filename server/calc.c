@@ -285,10 +285,7 @@ give_bool(struct result *out, bool is)
 static bool
 afford(struct scene *s, const struct json *v)
 {
-	uint64_t n = v ? value_cost(v) : 0;
-
-	*s->left -= *s->left < n ? *s->left : n;
-	return *s->left;
+	return value_spend(s->left, v ? value_cost(v) : 0);
 }
 
 static bool

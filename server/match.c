@@ -678,10 +678,7 @@ test_all(const struct node *t, const struct subject *s)
 static bool
 spend(struct trial *y, uint64_t n)
 {
-	if (!y)
-		return true;
-	*y->left -= *y->left < n ? *y->left : n;
-	return *y->left;
+	return !y || value_spend(y->left, n);
 }
 
 static bool

@@ -92,6 +92,7 @@ extern const struct json value_missing;                     /* the V_MISSING */
 /* Order of two values as MongoDB sorts them: < 0, 0, > 0. */
 int value_compare(const struct json *a, const struct json *b);
 uint64_t value_cost(const struct json *v);                  /* of comparing it, at most; in steps of a regex, about */
+bool value_spend(uint64_t *left, uint64_t n);               /* n of what is left; false: nothing is */
 /* A number: an integer that fits, a larger one (its digits are text), or else; d is set but for the first. */
 struct number {
 	enum { NUM_INT, NUM_BIG, NUM_REAL } form;

@@ -174,6 +174,13 @@ value_cost(const struct json *v)
 	return n;
 }
 
+bool
+value_spend(uint64_t *left, uint64_t n)
+{
+	*left -= *left < n ? *left : n;
+	return *left;
+}
+
 /* ---- times ---- */
 
 /* {"_dt": "2026-11-23T23:20:49Z"}. */
