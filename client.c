@@ -764,7 +764,7 @@ client_step(struct client *c, struct pollfd *fds, int n)
 {
 	int64_t now = sys_mono();
 	struct err e = {0};
-	bool moved = false;
+	bool moved = false, news;
 
 	for (int i = 0; i < n; i++)
 		moved = moved || (c->wire.net && fds[i].fd == net_fd(c->wire.net) && fds[i].revents);
@@ -778,9 +778,9 @@ client_step(struct client *c, struct pollfd *fds, int n)
 		expire_try(c, now);
 	expire_calls(c, now);
 	dispatch(c, now);
-	moved = c->news;
+	news = c->news;
 	c->news = false;
-	return moved;
+	return news;
 }
 
 int

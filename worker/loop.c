@@ -467,6 +467,14 @@ hold_most(const struct loop *l, int64_t now)
 	return left < HOLD ? left : HOLD;
 }
 
+/* What was just sent need not wait for a turn. */
+static void
+send_off(struct loop *l, struct client *c)
+{
+	if (client_step(c, NULL, 0))
+		l->news = true;
+}
+
 /* A fetch that our server holds until there is a task, on a connection of its own. */
 static void
 hold_fetch(struct loop *l, int64_t now)
@@ -487,7 +495,7 @@ hold_fetch(struct loop *l, int64_t now)
 	sys_uuid(k->key);
 	k->wait = left < most ? (int)left + 1 : (int)most;
 	client_send(l->waiter, k);
-	l->news = client_step(l->waiter, NULL, 0);
+	send_off(l, l->waiter);
 }
 
 /* The loop ends while a fetch is held: the same token tells whether it got a task, which is then handed back. */
@@ -1194,8 +1202,7 @@ turn(struct loop *l)
 	l->news = false;
 	move(l, sys_mono());
 	show_progress(l, sys_mono());
-	if (client_step(l->client, NULL, 0))   /* what was just sent need not wait for a turn */
-		l->news = true;
+	send_off(l, l->client);
 }
 
 /* ---- from the start to the end ---- */
@@ -1343,8 +1350,7 @@ worker_loop(const struct loop_opts *o)
 	l.rc = start(&l);
 	if (!l.rc) {
 		move(&l, sys_mono());
-		if (client_step(l.client, NULL, 0))
-			l.news = true;
+		send_off(&l, l.client);
 		while (!finished(&l, sys_mono()) || !all_ended(&l, sys_mono())) {
 			turn(&l);
 			keep_guard(&l);
