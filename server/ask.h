@@ -21,7 +21,7 @@ struct rest {
 	struct waits *waits;
 	char *head;       /* what every answer's head carries */
 	int64_t started;  /* mono */
-	int64_t submitted;       /* wall: when the last task came in */
+	int64_t submitted;    /* wall: when the last task came in */
 	int64_t answers[6];   /* given, by the first digit of the status */
 	struct buf text;  /* lists and paths are made here, answer after answer */
 };

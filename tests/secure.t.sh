@@ -21,7 +21,6 @@ umask 022
 ok "directories are the user's alone" same "$(find .labtasker -type d ! -perm 700)" ""
 ok "so are files and sockets" same "$(find .labtasker ! -type d ! -perm 600)" ""
 
-
 place closed
 umask 777
 ok "a queue where the umask takes all away" "$lt" submit -- --n 1 >/dev/null 2>&1
