@@ -84,8 +84,8 @@ ended() {
 }
 requeued() { [ "$(state "$1")" = "PENDING " ]; }
 code() { scontrol show job "$1" | sed -n 's/.* ExitCode=\([0-9]*\):.*/\1/p'; }
-# A requeued job would wait for two minutes.
-release() { ok "$2 is requeued" await requeued "$1" && scontrol update jobid="$1" starttime=now; }
+# A requeued job would wait for two minutes; but in the second of its end slurmd would refuse it ("credential revoked").
+release() { ok "$2 is requeued" await requeued "$1" && scontrol update jobid="$1" starttime=now+2; }
 field() { "$lt" task ls --no-pager --fmt jsonl | grep "\"n\": *$1[,}]" | sed -n "s/.*\"$2\": *\"*\([^,\"}]*\).*/\1/p"; }
 submit() { "$lt" submit -- --n "$1" >/dev/null 2>&1; }
 # A queue in a directory of its own, with a server outside Slurm.
@@ -111,7 +111,9 @@ for n in 1 2 3 4 5 6 7 8 9; do submit $n; done
 left=$(batch --time=1 "$top/contrib/slurm/worker.sbatch" --grace 5 --min-left 52 -- sh -c 'sleep 2; echo $1 >>done' x '%(n)')
 queue signal
 for n in 1 2; do submit $n; done
-signal=$(batch --time=1 --signal=B:USR2@30 --open-mode=append --wrap "exec labtasker loop -- sh $base/job.sh '%(n)'")
+signal=$(batch --time=60 --signal=B:USR2@30 --open-mode=append --wrap "exec labtasker loop -- sh $base/job.sh '%(n)'")
+await test -s started   # for Slurm may be a minute early, as the man page says, and would find a shell
+scontrol update jobid="$signal" timelimit=1
 
 queue array
 n=0
@@ -221,6 +223,7 @@ told() { grep -q 'no more tasks' ./*.out; }
 n=0
 until told || [ $n -ge 3 ]; do await told >/dev/null; n=$((n + 1)); done
 ok "--signal=USR2: no more tasks" told
+scontrol update jobid="$signal" timelimit=60
 : >go
 release "$signal" "a job that ends with 75 (RequeueExit)"
 ok "the task that ran was finished" same "$(count success) $(count pending)" "1 1"
