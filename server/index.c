@@ -364,35 +364,68 @@ order_leave(struct task *t)
 	shapes_drop(t->queue->shapes, s);
 }
 
-void
-merge_add(struct merge *m, struct task *t)
+/* ---- several orders ---- */
+
+bool
+merge_before(const struct merge *m, const struct task *a, const struct task *b)
+{
+	if (m->timed && a->v.modified != b->v.modified)
+		return (a->v.modified < b->v.modified) != m->back;
+	return m->timed && m->back ? order_before(b, a) : order_before(a, b);
+}
+
+/* Where the next priority after that of t begins, from the end on if back; t NULL: the first. */
+static struct task *
+next_priority(const struct order *x, const struct task *t, bool back)
+{
+	struct task *found = NULL;
+
+	if (!t)
+		return back ? x->last : x->first;
+	for (struct task *p = x->root; p;) {
+		bool past = back ? p->v.priority > t->v.priority : p->v.priority < t->v.priority;
+
+		found = past ? p : found;
+		p = past != back ? p->left : p->right;
+	}
+	return found;
+}
+
+static void
+merge_put(struct merge *m, struct task *t)
 {
 	size_t i = m->n;
 
-	if (!t)
-		return;
 	if (m->n == m->cap) {
 		m->cap = m->cap ? m->cap * 2 : 16;
 		m->at = xrealloc(m->at, m->cap * sizeof *m->at);
 	}
 	m->n++;
-	for (; i && order_before(t, m->at[(i - 1) / 2]); i = (i - 1) / 2)
+	for (; i && merge_before(m, t, m->at[(i - 1) / 2]); i = (i - 1) / 2)
 		m->at[i] = m->at[(i - 1) / 2];
 	m->at[i] = t;
 }
 
 void
+merge_add(struct merge *m, const struct order *x, size_t most)
+{
+	for (struct task *t = x ? next_priority(x, NULL, m->back) : NULL; t && m->n < most;
+	    t = m->timed ? next_priority(x, t, m->back) : NULL)
+		merge_put(m, t);
+}
+
+void
 merge_step(struct merge *m)
 {
-	struct task *t = neighbour(m->at[0], true);
+	struct task *t = neighbour(m->at[0], !m->back);
 	size_t i = 0, child;
 
-	if (!t)
+	if (!t || (m->timed && t->v.priority != m->at[0]->v.priority))
 		t = m->at[--m->n];
 	for (; (child = 2 * i + 1) < m->n; i = child) {
-		if (child + 1 < m->n && order_before(m->at[child + 1], m->at[child]))
+		if (child + 1 < m->n && merge_before(m, m->at[child + 1], m->at[child]))
 			child++;
-		if (order_before(t, m->at[child]))
+		if (merge_before(m, t, m->at[child]))
 			break;
 		m->at[i] = m->at[child];
 	}

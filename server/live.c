@@ -471,7 +471,7 @@ walk(struct queue *q, const struct need *need, struct match *filter, size_t most
 	struct merge m = {0};
 
 	for (const struct shape *s = need_first(need, q->shapes); s; s = need_next(need, s))
-		merge_add(&m, pending_first(s));
+		merge_add(&m, s->index, SIZE_MAX);
 	for (; m.n && most-- && !match_spent(filter, NULL); merge_step(&m)) {
 		view_task(view, m.at[0]);
 		if (match_test(filter, view_get, view)) {

@@ -4,7 +4,7 @@
  * look at, and searches.  A table for each says which fields there are, in which order, and where they are kept.
  *
  * A search keeps no more rows than end with its page, in a heap with the last of them on top: n rows cost n log of that at most.
- * One that asks for tasks in the order in which they are fetched looks at them in that order, until its page is full.
+ * One that asks for tasks in the order in which they are fetched, or changed, looks at them in that order, until its page is full.
  */
 #include "state.h"
 
@@ -331,7 +331,8 @@ struct page {
 	struct row *row;                 /* a heap; behind the rows that are wanted one more, the next to be looked at */
 	union key *keys;
 	size_t n, want;
-	struct task *seen;               /* all before it in the order of fetching have been looked at; NULL: none */
+	struct merge merge;
+	struct task *seen;               /* all before it in the order of merge have been looked at; NULL: none */
 	struct json_doc *doc;            /* of the values that rows are sorted by */
 };
 
@@ -358,6 +359,7 @@ page_close(struct page *p)
 		match_path_free(p->sort[i].path);
 	free(p->row);
 	free(p->keys);
+	merge_free(&p->merge);
 	view_free(p->view);
 	json_free(p->doc);
 }
@@ -632,26 +634,30 @@ offer_task(void *page, struct task *t)
 {
 	struct page *p = page;
 
-	if ((p->seen && order_before(t, p->seen)) || !named(p->in->name, t->v.name) || !named(p->in->status, task_status[t->v.status])
+	if ((p->seen && merge_before(&p->merge, t, p->seen)) || !named(p->in->name, t->v.name) || !named(p->in->status, task_status[t->v.status])
 	    || (p->in->id.n && queue_task(t->queue, p->in->id) != t))
 		return;
 	view_task(p->view, t);
 	page_offer(p, t, t->v.seq);
 }
 
-/* ---- in the order of fetching ---- */
+/* ---- in the order of fetching, or of changes ---- */
 
 static const struct {
 	size_t at;
 	bool desc;
 } fetching[] = {{T(v.priority), true}, {T(v.modified), false}, {T(v.created), false}};
 
-/* How many of the fields to sort by, from the first on, are those of that order. */
+/* How many of the fields to sort by, from the first on, are those of the order of merge. */
 static size_t
-in_order(const struct page *p)
+in_order(struct page *p)
 {
 	size_t i = 0;
 
+	p->merge.timed = p->sort[0].column && p->sort[0].column->at == T(v.modified);
+	p->merge.back = p->merge.timed && p->sort[0].desc;
+	if (p->merge.timed)
+		return 1;
 	while (i < p->sorts && i < LEN(fetching) && p->sort[i].column && p->sort[i].column->at == fetching[i].at
 	    && p->sort[i].desc == fetching[i].desc)
 		i++;
@@ -675,7 +681,7 @@ states_of(const struct search *in)
 	return states;
 }
 
-/* Whether the page is full, and t and all that is fetched after it would come behind it. */
+/* Whether the page is full, and t and all that stands after it would come behind it. */
 static bool
 behind(const struct page *p, const struct task *t, size_t same)
 {
@@ -689,14 +695,14 @@ behind(const struct page *p, const struct task *t, size_t same)
 
 /* Where the orders of those states begin; false when there are too many. */
 static bool
-gather(struct merge *m, struct queue *q, unsigned states, size_t most)
+gather(struct page *p, struct queue *q, unsigned states, size_t most)
 {
 	for (int i = 0; i < TASK_STATES; i++)
 		if (states & 1u << i)
-			merge_add(m, q->order[i].first);
-	for (const struct shape *s = states & 1u << PENDING ? shapes_first(q->shapes) : NULL; s && m->n < most; s = s->next)
-		merge_add(m, pending_first(s));
-	return m->n < most;
+			merge_add(&p->merge, &q->order[i], most);
+	for (const struct shape *s = states & 1u << PENDING ? shapes_first(q->shapes) : NULL; s && p->merge.n < most; s = s->next)
+		merge_add(&p->merge, s->index, most);
+	return p->merge.n < most;
 }
 
 /* By priority alone, those of the same stand as they were created: looks at all in that order, until the page has none but of the
@@ -704,11 +710,9 @@ gather(struct merge *m, struct queue *q, unsigned states, size_t most)
 static bool
 walk_created(struct page *p, struct queue *q, size_t most)
 {
-	struct merge m = {0};
-	bool whole = gather(&m, q, ALL_STATES, most);
-	int64_t highest = whole ? m.at[0]->v.priority : 0;
+	bool whole = gather(p, q, ALL_STATES, most);
+	int64_t highest = whole ? p->merge.at[0]->v.priority : 0;
 
-	merge_free(&m);
 	for (struct task *t = whole ? q->first : NULL; t && (p->n < p->want || p->row[0].key->num < highest); t = t->next)
 		offer_task(p, t);
 	return whole;
@@ -718,18 +722,17 @@ walk_created(struct page *p, struct queue *q, size_t most)
 static bool
 walk_order(struct page *p, struct queue *q, size_t same, size_t most)
 {
-	struct merge m = {0};
-	bool whole = gather(&m, q, states_of(p->in), most);
+	struct merge *m = &p->merge;
+	bool whole = gather(p, q, states_of(p->in), most);
 
-	for (; whole && m.n && !behind(p, m.at[0], same); merge_step(&m)) {
+	for (; whole && m->n && !behind(p, m->at[0], same); merge_step(m)) {
 		if (most--) {
-			offer_task(p, m.at[0]);
+			offer_task(p, m->at[0]);
 			continue;
 		}
-		p->seen = m.at[0];
+		p->seen = m->at[0];
 		break;
 	}
-	merge_free(&m);
 	return whole && !p->seen;
 }
 
@@ -743,7 +746,7 @@ walk(struct page *p, struct queue *q, const struct source *src)
 		return true;
 	if (p->want > most || !same)
 		return false;
-	if (same > 1)
+	if (same > 1 || p->merge.timed)
 		return walk_order(p, q, same, most);
 	return p->sorts == 1 && src->each == all && walk_created(p, q, most);
 }

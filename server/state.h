@@ -189,12 +189,15 @@ void order_leave(struct task *t);                                    /* as it is
 bool order_before(const struct task *a, const struct task *b);
 struct task *pending_first(const struct shape *s);
 
-/* Several orders as one: where each has come to, a heap with the first at[0]. */
+/* Several orders as one: where each has come to, a heap with the first at[0].  Or by the time of the last change, whatever the
+ * priority: for that an order counts as one for each of its priorities. */
 struct merge {
 	struct task **at;
 	size_t n, cap;
+	bool timed, back;         /* back: the latest first */
 };
-void merge_add(struct merge *m, struct task *t);                     /* t and what stands behind it; NULL: nothing */
+void merge_add(struct merge *m, const struct order *x, size_t most); /* NULL: nothing.  Leaves out what makes n more than most */
+bool merge_before(const struct merge *m, const struct task *a, const struct task *b);
 void merge_step(struct merge *m);                                    /* on from at[0] */
 void merge_free(struct merge *m);
 

@@ -207,26 +207,28 @@ treap_size(const struct task *t, const struct task *up)
 	return 1 + treap_size(t->left, t) + treap_size(t->right, t);
 }
 
-/* How many tasks stand from the first on, all of that shape and state. */
+/* How many tasks stand in an order, all of that shape and state; it is passed as itself, and by the times of changes both ways. */
 static size_t
-check_order(struct task *first, const struct shape *s, int state)
+check_order(const struct order *x, const struct shape *s, int state)
 {
-	const struct task *root = first;
-	struct merge m = {0};
-	size_t n = 0;
+	static const struct merge ways[] = {{.timed = false}, {.timed = true}, {.timed = true, .back = true}};
+	size_t all = treap_size(x->root, NULL);
 
-	while (root && root->up)
-		root = root->up;
-	for (merge_add(&m, first); m.n; n++) {
-		struct task *t = m.at[0];
+	for (size_t i = 0; i < LEN(ways); i++) {
+		struct merge m = ways[i];
+		size_t n = 0;
 
-		check(t->shape == s && t->v.status == state, "a task's place in the orders");
-		merge_step(&m);
-		check(!m.n || order_before(t, m.at[0]), "tasks stand in the order of fetching");
+		for (merge_add(&m, x, SIZE_MAX); m.n; n++) {
+			struct task *t = m.at[0];
+
+			check(t->shape == s && t->v.status == state, "a task's place in the orders");
+			merge_step(&m);
+			check(!m.n || merge_before(&m, t, m.at[0]), "tasks stand in order");
+		}
+		merge_free(&m);
+		check(n == all, "and all of a treap is passed");
 	}
-	merge_free(&m);
-	check(n == treap_size(root, NULL), "and all of a treap is passed");
-	return n;
+	return all;
 }
 
 static void
@@ -252,10 +254,10 @@ check_queue(const struct queue *k, size_t *running)
 		for (const struct task *t = k->in[s]; t; t = t->next_peer)
 			n += t->v.status == s && t->queue == k;
 		check(n == count[s] && k->count[s] == n, "as many tasks are %s as are counted", task_status[s]);
-		check(check_order(k->order[s].first, NULL, s) == (s == PENDING ? 0 : n), "those that are not pending stand by their state");
+		check(check_order(&k->order[s], NULL, s) == (s == PENDING ? 0 : n), "those that are not pending stand by their state");
 	}
 	for (const struct shape *s = shapes_first(k->shapes); s; s = s->next) {
-		n = check_order(pending_first(s), s, PENDING);
+		n = check_order(s->index, s, PENDING);
 		check(n, "a shape is there only with tasks");
 		pending += n;
 	}

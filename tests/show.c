@@ -624,7 +624,8 @@ compare_one(void)
 		"[[\"priority\",-1],[\"last_modified\",-1]]", "[[\"priority\",-1],[\"args.x\",1],[\"last_modified\",1]]",
 		"[[\"priority\",-1],[\"created_at\",1],[\"last_modified\",1]]", "[[\"priority\",1],[\"last_modified\",1],[\"created_at\",1]]",
 		"[[\"priority\",-1],[\"last_modified\",1],[\"created_at\",-1]]", "[[\"last_modified\",1],[\"created_at\",1]]",
-		"[[\"priority\",-1],[\"priority\",-1],[\"last_modified\",1]]", "[]",
+		"[[\"priority\",-1],[\"priority\",-1],[\"last_modified\",1]]", "[]", "[]", "[[\"last_modified\",-1]]",
+		"[[\"last_modified\",-1],[\"created_at\",1]]", "[[\"last_modified\",1],[\"priority\",1]]",
 	};
 	static const char *const filters[] = {
 		NULL, NULL, NULL, "{\"args.x\":1}", "{\"args.x\":{\"$gt\":7}}", "{\"args.n\":1}", "{\"status\":\"success\"}",
@@ -698,8 +699,16 @@ test_walk(void)
 		{"[[\"priority\",-1]]", NULL, "", 5, 0, true},
 		{"[[\"priority\",-1]]", NULL, "success", 5, 0, false},
 		{"[[\"priority\",-1],[\"args.x\",-1]]", NULL, "", 5, 0, false},
-		{"[[\"last_modified\",1]]", NULL, "", 5, 0, false},
+		{"[]", NULL, "", 5, 0, true},
+		{"[]", NULL, "success", 5, 0, true},
+		{"[]", NULL, "", 5, 100, false},
+		{"[]", "{\"args.x\":9}", "", 5, 0, false},
+		{"[[\"last_modified\",1]]", NULL, "", 5, 0, true},
 		{"[[\"last_modified\",1]]", NULL, "", 5, 1000, true},
+		{"[[\"last_modified\",-1]]", NULL, "", 5, 0, true},
+		{"[[\"last_modified\",-1],[\"priority\",1]]", NULL, "cancelled", 2, 0, true},
+		{"[[\"created_at\",1]]", NULL, "", 5, 0, false},
+		{"[[\"last_modified\",1]]", NULL, "failed", 1, 0, true},
 	};
 	struct task *t;
 	struct err e = {0};
