@@ -201,12 +201,15 @@ read_signal(const char *text, int *sig, struct err *e)
 		int sig;
 	} names[] = {{"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"INT", SIGINT}, {"HUP", SIGHUP}, {"QUIT", SIGQUIT}, {"TERM", SIGTERM},
 	    {"ALRM", SIGALRM}, {"CONT", SIGCONT}};
+	struct str name = str_of(text);
 	int64_t n;
 
 	if (!text)
 		return 0;
+	if (name.n > 3 && str_caseis((struct str){text, 3}, "SIG"))
+		name = str_of(text + 3);
 	for (size_t i = 0; i < LEN(names); i++)
-		if (str_caseis(str_of(strncmp(text, "SIG", 3) ? text : text + 3), names[i].name))
+		if (str_caseis(name, names[i].name))
 			*sig = names[i].sig;
 	if (!*sig && !parse_int(str_of(text), &n) && n > 0 && n < 65 && n != SIGKILL && n != SIGSTOP)
 		*sig = (int)n;

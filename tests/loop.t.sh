@@ -74,7 +74,7 @@ trap 'echo warned; exit 0' USR1
 echo up
 while :; do sleep 0.05; done
 J
-begin "$lt" loop --warn-signal USR1 --grace 20 -- sh job.sh '%(n)'
+begin "$lt" loop --warn-signal sigusr1 --grace 20 -- sh job.sh '%(n)'
 loop=$!
 await has up out
 kill -TERM $loop
