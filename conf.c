@@ -1228,7 +1228,7 @@ conf_free(struct conf *c)
 	free(c->pin);
 	free(c->queue);
 	if (c->password)
-		memset(c->password, 0, strlen(c->password));
+		wipe(c->password, strlen(c->password));
 	free(c->password);
 	*c = (struct conf){0};
 }

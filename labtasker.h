@@ -59,6 +59,7 @@ void *xrealloc(void *p, size_t n);
 void *xmemdup(const void *p, size_t n);   /* n bytes and a terminating 0 */
 char *xstrdup(const char *s);
 char *xprintf(const char *fmt, ...) PRINTF(1, 2);   /* owned */
+void wipe(void *p, size_t n);             /* overwrites a secret, also just before it is freed */
 
 /* A borrowed run of bytes, not terminated. */
 struct str {
@@ -76,7 +77,7 @@ struct buf {
 	char *p;
 	size_t len, cap;
 };
-void buf_reserve(struct buf *b, size_t more);
+void buf_reserve(struct buf *b, size_t more);   /* room for so many bytes more, and the 0 */
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_addc(struct buf *b, char c);
 void buf_adds(struct buf *b, const char *s);

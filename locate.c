@@ -85,7 +85,7 @@ make_password(const char *root, struct err *e)
 	unlink(temp);
 	if (!rc)
 		sys_syncdir(root);
-	memset(text, 0, sizeof text);
+	wipe(text, sizeof text);
 	free(temp);
 	free(path);
 	return rc;

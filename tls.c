@@ -84,15 +84,6 @@ struct tls {
 };
 
 static void
-wipe(void *p, size_t n)
-{
-	volatile unsigned char *c = p;
-
-	while (n--)
-		*c++ = 0;
-}
-
-static void
 append(void *b, const void *p, size_t n)
 {
 	buf_add(b, p, n);

@@ -182,7 +182,6 @@ str_caseis(struct str a, const char *s)
 	return i == a.n && !s[i];
 }
 
-/* Room for more bytes and the final 0. */
 void
 buf_reserve(struct buf *b, size_t more)
 {
@@ -263,13 +262,20 @@ buf_clear(struct buf *b)
 		b->p[0] = 0;
 }
 
+/* volatile: or a compiler may leave out what nobody reads again. */
+void
+wipe(void *p, size_t n)
+{
+	volatile unsigned char *c = p;
+
+	while (n--)
+		*c++ = 0;
+}
+
 void
 buf_wipe(struct buf *b)
 {
-	volatile char *p = b->p;
-
-	for (size_t i = 0; i < b->cap; i++)
-		p[i] = 0;
+	wipe(b->p, b->cap);
 	buf_free(b);
 }
 

@@ -156,7 +156,7 @@ void
 tty_forget(char *secret)
 {
 	if (secret)
-		memset(secret, 0, strlen(secret));
+		wipe(secret, strlen(secret));
 	free(secret);
 }
 
