@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory that does not fail, growing byte strings, UTF-8, one-line messages, and the small texts that many files read:
- * numbers, durations (SPEC 1.2), names and UUIDs.  With main, the only place that ends the process.
+ * numbers, durations (SPEC 1.2), names and UUIDs.
  */
 #include "labtasker.h"
 
@@ -377,22 +377,30 @@ buf_visible(struct buf *b, struct str s, const char *newline)
 
 void (*warn_put)(struct str text);
 
-/* One write, so that lines of several processes do not mix; what could steer a terminal is shown as text. */
+static const char prefix[] = "labtasker: ";
+
+/* One write, so that lines of several processes do not mix. */
+static void
+put_line(const char *p, size_t n)
+{
+	while (write(2, p, n) < 0 && errno == EINTR)
+		;
+}
+
 static void
 say(const char *fmt, va_list ap)
 {
 	struct buf text = {0}, line = {0};
 
 	buf_vprintf(&text, fmt, ap);
-	buf_adds(&line, warn_put ? "" : "labtasker: ");
+	buf_adds(&line, warn_put ? "" : prefix);
 	buf_visible(&line, (struct str){text.p, text.len}, "\\x0a");
-	if (!warn_put)
-		buf_addc(&line, '\n');
-	if (warn_put)
+	if (warn_put) {
 		warn_put((struct str){line.p, line.len});
-	else
-		while (write(2, line.p, line.len) < 0 && errno == EINTR)
-			;
+	} else {
+		buf_addc(&line, '\n');
+		put_line(line.p, line.len);
+	}
 	buf_free(&text);
 	buf_free(&line);
 }
@@ -412,23 +420,22 @@ void
 die(int status, const char *fmt, ...)
 {
 	static bool dying;
-	char line[400] = "labtasker: ";
+	char line[400];
+	size_t n = sizeof prefix - 1;
 	va_list ap;
-	int n;
 
 	if (dying)
 		_exit(status);
 	dying = true;
+	memcpy(line, prefix, sizeof prefix);
 	va_start(ap, fmt);
-	n = vsnprintf(line + 11, sizeof line - 12, fmt, ap);
+	vsnprintf(line + n, sizeof line - n - 1, fmt, ap);   /* the 1: for the newline */
 	va_end(ap);
-	n = n < 0 ? 0 : n > (int)sizeof line - 13 ? (int)sizeof line - 13 : n;
-	for (int i = 11; i < 11 + n; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
-	line[11 + n] = '\n';
-	while (write(2, line, (size_t)n + 12) < 0 && errno == EINTR)
-		;
+	for (; line[n]; n++)
+		if ((unsigned char)line[n] < 0x20 || line[n] == 0x7f)
+			line[n] = '?';
+	line[n] = '\n';
+	put_line(line, n + 1);
 	exit(status);
 }
 
