@@ -417,7 +417,6 @@ hash_keyuuid(const char queue_id[36], struct str text, char out[37])
 	sha256_add(&s, "", 1);
 	sha256_add(&s, text.p, text.n);
 	sha256_end(&s, sum);
-	sum[6] = (unsigned char)(0x80 | (sum[6] & 15));
-	sum[8] = (unsigned char)(0x80 | (sum[8] & 63));
+	uuid_stamp(sum, 8);
 	uuid_print(sum, out);
 }

@@ -111,6 +111,7 @@ int hex_digit(int c);                     /* its value; -1: it is none */
 /* A UUID in its canonical 8-4-4-4-12 form, either case, to 16 bytes; and back, lower case, terminated. */
 int uuid_parse(struct str s, unsigned char out[16]);
 void uuid_print(const unsigned char id[16], char out[37]);
+void uuid_stamp(unsigned char id[16], int version);   /* makes 16 bytes, random (4) or of a digest (8), a UUID of that version */
 
 /* ---- sys.c: the floor; each newer or odd call behind one function with a fallback (OURS 7) ----------------------- */
 

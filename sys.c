@@ -120,8 +120,7 @@ sys_uuid(char out[37])
 	unsigned char id[16];
 
 	sys_random(id, sizeof id);
-	id[6] = (unsigned char)((id[6] & 0x0f) | 0x40);
-	id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
+	uuid_stamp(id, 4);
 	uuid_print(id, out);
 }
 

@@ -617,3 +617,10 @@ uuid_print(const unsigned char id[16], char out[37])
 	}
 	*o = 0;
 }
+
+void
+uuid_stamp(unsigned char id[16], int version)
+{
+	id[6] = (unsigned char)(version << 4 | (id[6] & 0x0f));
+	id[8] = (unsigned char)(0x80 | (id[8] & 0x3f));
+}

@@ -50,8 +50,7 @@ static void
 random_id(const struct rest *r, uuid id)
 {
 	r->o.os->random(r->o.os->ctx, id, 16);
-	id[6] = (unsigned char)((id[6] & 0x0f) | 0x40);
-	id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
+	uuid_stamp(id, 4);
 }
 
 /* The filter of a search or fetch.  -1 with err. */

@@ -141,8 +141,7 @@ new_id(const struct os *os, char id[37])
 	unsigned char raw[16];
 
 	os->random(os->ctx, raw, sizeof raw);
-	raw[6] = (unsigned char)((raw[6] & 0x0f) | 0x40);
-	raw[8] = (unsigned char)((raw[8] & 0x3f) | 0x80);
+	uuid_stamp(raw, 4);
 	uuid_print(raw, id);
 }
 

@@ -329,8 +329,7 @@ queue_create(struct store *s, struct str name, const char *hash, const struct js
 		return NULL;
 	im.v.name = put_name(s, name);
 	sys_random(id, sizeof id);
-	id[6] = (unsigned char)((id[6] & 0x0f) | 0x40);
-	id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
+	uuid_stamp(id, 4);
 	return state_new_queue(s, id, &im);
 }
 
