@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* How a table or array came to be says who may add to it; kept in tag, behind the kinds of scalars. */
 enum {
@@ -1193,14 +1192,11 @@ static char *
 find_root(void)
 {
 	const char *root = env("LABTASKER_ROOT");
-	char cwd[4096];
 	struct stat st;
 
 	if (!root)
 		root = ".labtasker";
-	if (root[0] == '/' || stat(root, &st) < 0 || !getcwd(cwd, sizeof cwd))
-		return xstrdup(root);
-	return xprintf("%s/%s", cwd[1] ? cwd : "", root);
+	return stat(root, &st) < 0 ? xstrdup(root) : sys_absolute(root);
 }
 
 void

@@ -127,6 +127,10 @@ void sys_random(void *p, size_t n);   /* /dev/urandom, else a mix of clocks, pid
 void sys_uuid(char out[37]);          /* a random (version 4) UUID */
 const char *sys_host(void);           /* this host's name; borrowed for ever */
 
+enum { SIGNALS = 65 };                /* above all signals of the systems that we know */
+/* For a new child: each signal has its default disposition, or is one of n that are ignored; then none is blocked. */
+void sys_reset_signals(const int *ignored, size_t n);
+bool sys_again(void);                 /* errno says that the descriptor would have blocked */
 void sys_cloexec(int fd);
 void sys_nonblock(int fd, bool on);
 int sys_pipe(int fd[2]);              /* both close-on-exec, neither 0, 1 or 2 */
@@ -141,6 +145,7 @@ int sys_slurp(const char *path, size_t max, struct buf *b, struct err *e);
 int sys_replace(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
 /* Makes dir and its parents; 0 when it is there in the end. */
 int sys_mkdirs(const char *dir, mode_t mode, struct err *e);
+char *sys_absolute(const char *path);   /* as it is where there is no working directory; owned */
 
 /* fcntl write lock on a file made when missing.  Returns the fd that holds it; -1 with err.code EAGAIN when another
  * process holds it (its pid in *holder, when holder is not NULL).  wait_us: how long to try. */

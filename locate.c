@@ -253,7 +253,7 @@ listening(struct locate *l, struct err *e)
 	ssize_t n = sys_read(l->ready, &byte, 1);
 	int rc;
 
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+	if (n < 0 && sys_again()) {
 		if (sys_mono() < l->end)
 			return 0;
 		return err_set(e, EXIT_REFUSED, "%s: the server that was started does not listen after %d s: see %s/server.log",
@@ -311,11 +311,9 @@ begin(struct locate *l, struct err *e)
 static void
 settle_root(struct conf *conf)
 {
-	char cwd[4096], *root = conf->root;
+	char *root = conf->root;
 
-	if (*root == '/' || !getcwd(cwd, sizeof cwd))
-		return;
-	conf->root = xprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", root);
+	conf->root = sys_absolute(root);
 	free(root);
 	free(conf->file);
 	conf->file = in_root(conf, "client.toml");

@@ -701,12 +701,6 @@ net_wake(const struct net *c)
 
 /* ---- the connection ---- */
 
-static bool
-would_block(void)
-{
-	return errno == EAGAIN || errno == EWOULDBLOCK;
-}
-
 ssize_t
 net_read(struct net *c, void *p, size_t n)
 {
@@ -715,7 +709,7 @@ net_read(struct net *c, void *p, size_t n)
 	if (c->tls)
 		return tls->read(c->tls, c->fd[0], p, n);
 	k = sys_read(c->fd[0], p, n);
-	return k < 0 && would_block() ? NET_AGAIN : k;
+	return k < 0 && sys_again() ? NET_AGAIN : k;
 }
 
 ssize_t
@@ -728,7 +722,7 @@ net_write(struct net *c, const void *p, size_t n)
 	do
 		k = write(c->fd[0], p, n);
 	while (k < 0 && errno == EINTR);
-	return k < 0 && would_block() ? NET_AGAIN : k;
+	return k < 0 && sys_again() ? NET_AGAIN : k;
 }
 
 int
@@ -934,15 +928,6 @@ private_dir(const char *dir)
 	return !lstat(dir, &st) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 077);
 }
 
-/* Absolute, for server.json is read from other directories; owned. */
-static char *
-absolute(const char *root)
-{
-	char cwd[4096];
-
-	return *root == '/' || !getcwd(cwd, sizeof cwd) ? xstrdup(root) : xprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", root);
-}
-
 /* dir/NAME, where NAME stands for root. */
 static bool
 elsewhere(const char *dir, const char *root, char *path, size_t n)
@@ -962,7 +947,7 @@ int
 net_unix_path(const char *root, char *path, size_t n)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	char *base = absolute(root), *home = xprintf("%s/server.sock", base);
+	char *base = sys_absolute(root), *home = xprintf("%s/server.sock", base);   /* server.json is read from other directories */
 	char *user = runtime && *runtime == '/' ? xprintf("%s/labtasker", runtime) : NULL;
 	char *temp = xprintf("/tmp/labtasker-%ld", (long)geteuid());
 	bool ok = works(home, n);

@@ -253,6 +253,26 @@ sys_from_local(int64_t wall)
 }
 
 void
+sys_reset_signals(const int *ignored, size_t n)
+{
+	struct sigaction act = {.sa_handler = SIG_DFL};
+
+	sigemptyset(&act.sa_mask);
+	for (int sig = 1; sig < SIGNALS; sig++)
+		sigaction(sig, &act, NULL);
+	act.sa_handler = SIG_IGN;
+	while (n)
+		sigaction(ignored[--n], &act, NULL);
+	sigprocmask(SIG_SETMASK, &act.sa_mask, NULL);
+}
+
+bool
+sys_again(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+void
 sys_cloexec(int fd)
 {
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -311,7 +331,7 @@ sys_write_all(int fd, const void *data, size_t n)
 		if (k >= 0) {
 			p += k;
 			n -= (size_t)k;
-		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		} else if (sys_again()) {
 			struct pollfd wait = {.fd = fd, .events = POLLOUT};
 
 			poll(&wait, 1, -1);
@@ -451,6 +471,14 @@ sys_mkdirs(const char *dir, mode_t mode, struct err *e)
 	return !mkdir(dir, mode) || errno == EEXIST ? 0 : err_set(e, errno, "%s: %s", dir, strerror(errno));
 }
 
+char *
+sys_absolute(const char *path)
+{
+	char cwd[4096];
+
+	return *path == '/' || !getcwd(cwd, sizeof cwd) ? xstrdup(path) : xprintf("%s/%s", strcmp(cwd, "/") ? cwd : "", path);
+}
+
 int
 sys_lock(const char *path, int64_t wait_us, pid_t *holder, struct err *e)
 {
@@ -548,14 +576,35 @@ open_null(int flags)
 	return p[0];
 }
 
+/* The child's 0, 1 and 2; all else closes with exec.  -1 with errno. */
+static int
+place_fds(const struct sys_spawn *s, int tty)
+{
+	int fd[3];
+
+	for (int i = 0; i < 3; i++) {
+		fd[i] = s->fd[i] >= 0 ? s->fd[i] : s->tty ? tty : open_null(i ? O_WRONLY : O_RDONLY);
+		if (fd[i] >= 0 && fd[i] < 3 && fd[i] != i)
+			fd[i] = fcntl(fd[i], F_DUPFD, 3);   /* out of the way of the dup2s below */
+		if (fd[i] < 0)
+			return -1;
+		if (fd[i] > 2)
+			sys_cloexec(fd[i]);
+	}
+	if (tty > 2)
+		sys_cloexec(tty);
+	for (int i = 0; i < 3; i++)
+		if (fd[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(fd[i], i) < 0)
+			return -1;
+	return 0;
+}
+
 /* What the child does before exec.  It shares our memory: nothing may be changed but its own variables. */
 static int
 spawn_child(const struct sys_spawn *s, char **shargv, const char *volatile *what)
 {
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	pid_t self = getpid();
-	sigset_t none;
-	int fd[3], tty = -1;
+	int tty = -1;
 
 	if (s->tty)
 		setsid();
@@ -574,32 +623,15 @@ spawn_child(const struct sys_spawn *s, char **shargv, const char *volatile *what
 		ioctl(tty, TIOCSCTTY, 0);
 #endif
 	}
-	for (int i = 0; i < 3; i++) {
-		fd[i] = s->tty ? (s->fd[i] < 0 ? tty : s->fd[i]) : s->fd[i] < 0 ? open_null(i ? O_WRONLY : O_RDONLY) : s->fd[i];
-		if (fd[i] >= 0 && fd[i] < 3 && fd[i] != i)
-			fd[i] = fcntl(fd[i], F_DUPFD, 3);   /* out of the way of the dup2s below */
-		if (fd[i] < 0)
-			return errno;
-		if (fd[i] > 2)
-			fcntl(fd[i], F_SETFD, FD_CLOEXEC);
-	}
-	if (tty > 2)
-		fcntl(tty, F_SETFD, FD_CLOEXEC);
-	for (int i = 0; i < 3; i++) {
-		if (fd[i] == i ? fcntl(i, F_SETFD, 0) < 0 : dup2(fd[i], i) < 0)
-			return errno;
-	}
+	if (place_fds(s, tty) < 0)
+		return errno;
 	if (s->dir && chdir(s->dir) < 0) {
 		*what = s->dir;
 		return errno;
 	}
 	if (has_cores)
 		setrlimit(RLIMIT_CORE, &cores);
-	sigemptyset(&dfl.sa_mask);
-	for (int sig = 1; sig < 65; sig++)
-		sigaction(sig, &dfl, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_reset_signals(NULL, 0);
 	exec_path(s->argv, s->envp, shargv);
 	return errno;
 }
@@ -646,7 +678,6 @@ int
 sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *e)
 {
 	int status, fd;
-	sigset_t none;
 	pid_t pid = fork();
 
 	if (pid < 0)
@@ -660,11 +691,7 @@ sys_daemon(int (*fn)(void *), void *arg, const char *log, int keep, struct err *
 	pid = fork();
 	if (pid)
 		_exit(pid < 0);
-	for (int sig = 1; sig < 65; sig++)
-		if (sig != SIGPIPE)
-			signal(sig, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_reset_signals(&(int){SIGPIPE}, 1);
 	fd = open("/dev/null", O_RDWR);
 	dup2(fd, 0);
 	dup2(fd, 1);

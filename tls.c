@@ -1068,7 +1068,7 @@ push(struct tls *t, int fd)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
-			return errno == EAGAIN || errno == EWOULDBLOCK ? TLS_AGAIN : -1;
+			return sys_again() ? TLS_AGAIN : -1;
 		br_ssl_engine_sendrec_ack(&t->u.eng, (size_t)k);
 	}
 	return 0;
@@ -1083,7 +1083,7 @@ pull(struct tls *t, int fd)
 	ssize_t k = p ? sys_read(fd, p, n) : 0;
 
 	if (k < 0)
-		return errno == EAGAIN || errno == EWOULDBLOCK ? TLS_AGAIN : -1;
+		return sys_again() ? TLS_AGAIN : -1;
 	if (k > 0 && !t->begun) {
 		t->begun = true;
 		t->plain = p[0] < 20 || p[0] > 24;   /* the types of records */
@@ -1221,7 +1221,7 @@ take_in(struct tls *t, int fd, void *p, size_t n)
 
 	if (t->shut) {   /* what still comes is for nobody */
 		k = sys_read(fd, p, n);
-		return k < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? TLS_AGAIN : k;
+		return k < 0 && sys_again() ? TLS_AGAIN : k;
 	}
 	rc = ready(t, fd, &e);
 	if (rc > 0)

@@ -211,7 +211,7 @@ read_signal(const char *text, int *sig, struct err *e)
 	for (size_t i = 0; i < LEN(names); i++)
 		if (str_caseis(name, names[i].name))
 			*sig = names[i].sig;
-	if (!*sig && !parse_int(str_of(text), &n) && n > 0 && n < 65 && n != SIGKILL && n != SIGSTOP)
+	if (!*sig && !parse_int(str_of(text), &n) && n > 0 && n < SIGNALS && n != SIGKILL && n != SIGSTOP)
 		*sig = (int)n;
 	return *sig ? 0 : err_set(e, EXIT_USAGE,
 	    "Invalid value for --warn-signal: '%s': it must be a signal's name (USR1) or number", text);

@@ -245,6 +245,7 @@ own_url(const struct server *s)
 	const struct serve_opts *o = s->opts;
 	const char *host = o->local || !o->host ? "127.0.0.1" : o->host;
 	bool any = !*host || !strcmp(host, "0.0.0.0") || !strcmp(host, "::") || !strcmp(host, "*");
+	char *path, *url;
 
 	if (o->advertise)
 		return xstrdup(o->advertise);
@@ -252,13 +253,10 @@ own_url(const struct server *s)
 		host = any ? sys_host() : host;
 		return xprintf(strchr(host, ':') ? "http%s://[%s]:%d" : "http%s://%s:%d", s->identity ? "s" : "", host, s->port);
 	}
-	if (s->socket[0] != '/') {
-		char cwd[4096];
-
-		if (getcwd(cwd, sizeof cwd))
-			return xprintf("unix:%s/%s", cwd, s->socket);
-	}
-	return xprintf("unix:%s", s->socket);
+	path = sys_absolute(s->socket);
+	url = xprintf("unix:%s", path);
+	free(path);
+	return url;
 }
 
 /* The pin that server.json tells of: of our own certificate, where it is what clients get to see. */

@@ -57,15 +57,9 @@ static void
 withdraw(int keep)
 {
 	static const int deaf[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-	sigset_t none;
 
 	setpgid(0, 0);
-	for (int sig = 1; sig < 65; sig++)
-		signal(sig, SIG_DFL);
-	for (size_t i = 0; i < LEN(deaf); i++)
-		signal(deaf[i], SIG_IGN);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sys_reset_signals(deaf, LEN(deaf));
 	sys_close_from(0, keep);
 }
 

@@ -87,7 +87,7 @@ struct loop {
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t marks[65];
+static volatile sig_atomic_t marks[SIGNALS];
 static int wake_pipe[2];
 
 static void
