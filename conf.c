@@ -22,7 +22,7 @@ enum {
 	TABLES                     /* array: by [[headers]] */
 };
 
-enum { MAX_FILE = 1 << 20, MAX_SECRET = 64 << 10, MAX_PASSWORD = 100 };
+enum { MAX_FILE = 1 << 20, MAX_SECRET = 64 << 10 };
 
 struct spot {
 	const struct json *v;
@@ -977,13 +977,8 @@ static const char *
 set_password(struct conf *c, const struct json *v)
 {
 	static const char what[] = "must be a password of 1 to 100 characters";
-	size_t chars = 0;
 
-	if (v->tag != TOML_STRING)
-		return what;
-	for (size_t i = 0; i < v->len; i++)
-		chars += (v->s[i] & 0xc0) != 0x80;
-	return chars && chars <= MAX_PASSWORD && utf8_valid(v->s, v->len) ? set_text(&c->password, v, what) : what;
+	return v->tag == TOML_STRING && password_valid((struct str){v->s, v->len}) ? set_text(&c->password, v, what) : what;
 }
 
 static const char *

@@ -92,6 +92,7 @@ void buf_wipe(struct buf *b);             /* overwrites and frees: for secrets *
 size_t utf8_get(const char *p, size_t n, uint32_t *cp);
 size_t utf8_put(char out[4], uint32_t cp);
 bool utf8_valid(const char *p, size_t n);
+size_t utf8_count(struct str s);          /* code points, of what is valid */
 /* Adds s with all that could steer a terminal as \xNN, and \n as newline. */
 void buf_visible(struct buf *b, struct str s, const char *newline);
 
@@ -105,8 +106,10 @@ int parse_int(struct str s, int64_t *out);
 int parse_float(struct str s, double *out);
 /* Duration text of SPEC 1.2 ("90", "1.5", "1h30m", "1 hour, 30 minutes") in seconds.  0 or -1. */
 int parse_duration(struct str s, double *seconds);
-/* Task, queue and worker names: [a-zA-Z0-9_-]{1,100}. */
+/* Task, queue and worker names: [a-zA-Z0-9_-]{1,100}.  Keys of args: any number of such characters, in parts with a dot between. */
 bool name_valid(struct str s);
+bool key_valid(struct str s);
+bool password_valid(struct str s);        /* 1 to 100 characters of UTF-8 */
 int hex_digit(int c);                     /* its value; -1: it is none */
 /* A UUID in its canonical 8-4-4-4-12 form, either case, to 16 bytes; and back, lower case, terminated. */
 int uuid_parse(struct str s, unsigned char out[16]);

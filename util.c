@@ -358,6 +358,16 @@ utf8_valid(const char *p, size_t n)
 	return true;
 }
 
+size_t
+utf8_count(struct str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
 void
 buf_visible(struct buf *b, struct str s, const char *newline)
 {
@@ -558,18 +568,43 @@ parse_duration(struct str s, double *seconds)
 	return 0;
 }
 
+enum { LONGEST = 100 };           /* name, password: characters */
+
+static bool
+name_char(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == '-';
+}
+
 bool
 name_valid(struct str s)
 {
-	if (!s.n || s.n > 100)
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	size_t i = 0;
 
-		if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && c != '_' && c != '-')
+	while (i < s.n && name_char(s.p[i]))
+		i++;
+	return s.n && s.n <= LONGEST && i == s.n;
+}
+
+bool
+password_valid(struct str s)
+{
+	size_t n = utf8_count(s);
+
+	return n && n <= LONGEST && utf8_valid(s.p, s.n);
+}
+
+bool
+key_valid(struct str s)
+{
+	bool part = false;   /* one has begun */
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (!name_char(s.p[i]) && !(s.p[i] == '.' && part))
 			return false;
+		part = s.p[i] != '.';
 	}
-	return true;
+	return part;
 }
 
 int

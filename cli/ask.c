@@ -185,12 +185,6 @@ ask_password_file(const char *path, struct err *e)
 int
 ask_check_password(const char *password, const char *option, struct err *e)
 {
-	enum { LONGEST = 100 };
-	size_t chars = 0;
-
-	for (const char *p = password; *p; p++)
-		chars += (*p & 0xc0) != 0x80;
-	if (chars < 1 || chars > LONGEST || !utf8_valid(password, strlen(password)))
-		return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 to 100 characters", option);
-	return 0;
+	return password_valid(str_of(password)) ? 0 :
+	    err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 to 100 characters", option);
 }

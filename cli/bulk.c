@@ -153,20 +153,12 @@ blank(struct str s)
 
 /* ---- tasks ---- */
 
-/* Keys of arguments, as the server checks them: letters, digits, _ and - in parts with dots between. */
+/* As the server checks them. */
 static int
 check_keys(const struct json *obj, struct err *e)
 {
 	for (const struct json *v = obj->head; v; v = v->next) {
-		bool part = false, good = v->key.n > 0;
-
-		for (size_t i = 0; good && i < v->key.n; i++) {
-			char c = v->key.p[i];
-
-			good = c == '.' ? part : c == '-' || name_valid((struct str){&c, 1});
-			part = c != '.';
-		}
-		if (!good || !part)
+		if (!key_valid(v->key))
 			return err_set(e, EXIT_USAGE,
 			    "'%.*s' cannot be an argument's name: it must be letters, digits, _ and -, with dots between",
 			    v->key.n > 60 ? 60 : (int)v->key.n, v->key.p);

@@ -231,17 +231,6 @@ check_text(struct spot *p, const struct field *f, struct value *v)
 	is_text(p, v);
 }
 
-/* Characters, not bytes. */
-static size_t
-length(struct str s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-	return n;
-}
-
 static void
 check_name(struct spot *p, const struct field *f, struct value *v)
 {
@@ -250,7 +239,7 @@ check_name(struct spot *p, const struct field *f, struct value *v)
 	(void)f;
 	if (!is_text(p, v))
 		return;
-	n = length(v->text);
+	n = utf8_count(v->text);
 	if (!n)
 		fault(p, "string_too_short", "String should have at least 1 character", "{\"min_length\":1}");
 	else if (n > 100)
@@ -268,7 +257,7 @@ check_password(struct spot *p, const struct field *f, struct value *v)
 
 	(void)f;
 	v->text = text ? text_of(p->input) : (struct str){0};
-	n = length(v->text);
+	n = utf8_count(v->text);
 	p->input = NULL;
 	if (!text)
 		fault(p, "string_type", "Input should be a valid string", NULL);
@@ -308,23 +297,6 @@ check_dict(struct spot *p, const struct field *f, struct value *v)
 	(void)v;
 	if (p->input->type != JSON_OBJ)
 		fault(p, "dict_type", "Input should be a valid dictionary", NULL);
-}
-
-/* [a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)* */
-static bool
-key_valid(struct str k)
-{
-	bool before = false;   /* a character of a part stands before */
-
-	for (size_t i = 0; i < k.n; i++) {
-		unsigned char c = (unsigned char)k.p[i];
-		bool part = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == '-';
-
-		if (!part && !(c == '.' && before))
-			return false;
-		before = part;
-	}
-	return before;
 }
 
 /* Looks through the dicts of dicts.  A key counts only where a leaf is below it, as in the reference.  The path of the first

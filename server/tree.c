@@ -295,26 +295,6 @@ struct need {
 	bool star;                /* other keys may be there too */
 };
 
-static bool
-path_valid(struct str s)
-{
-	size_t from = 0;
-
-	for (size_t i = 0; i <= s.n; i++) {
-		if (i < s.n && s.p[i] != '.') {
-			unsigned char c = (unsigned char)s.p[i];
-
-			if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && c != '_' && c != '-')
-				return false;
-			continue;
-		}
-		if (i == from)
-			return false;
-		from = i + 1;
-	}
-	return true;
-}
-
 /* Order of paths as their parts are ordered: the end of a part comes before all that a part may hold. */
 static int
 path_order(const void *a, const void *b)
@@ -340,7 +320,7 @@ take_paths(struct need *n, const struct json *list, struct err *e)
 	for (const struct json *v = list->head; v; v = v->next) {
 		if (v->type != JSON_STR)
 			return err_set(e, 400, "required_fields: a field must be a string");
-		if (!str_is((struct str){v->s, v->len}, "*") && !path_valid((struct str){v->s, v->len}))
+		if (!str_is((struct str){v->s, v->len}, "*") && !key_valid((struct str){v->s, v->len}))
 			return err_set(e, 400, "required_fields: bad field '%.100s': letters, digits, _, -; dots between", v->s);
 		size += v->len;
 	}

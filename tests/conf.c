@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static void
 dump(struct buf *b, const struct json *v)

@@ -102,6 +102,11 @@ test_names(void)
 	check(name_valid((struct str){name, 100}), "100 characters are a name");
 	check(!name_valid((struct str){name, 101}), "101 are not");
 	check(!name_valid(str_of("")) && !name_valid(str_of("a b")) && !name_valid(str_of("a.b")) && name_valid(str_of("A-z_09")), "names");
+	check(key_valid(str_of("a")) && key_valid(str_of("a.b-c.0_")) && key_valid((struct str){name, 101}), "keys");
+	check(!key_valid(str_of("")) && !key_valid(str_of(".a")) && !key_valid(str_of("a.")) && !key_valid(str_of("a..b")) &&
+	    !key_valid(str_of("a b")), "no keys");
+	check(password_valid((struct str){name, 100}) && !password_valid((struct str){name, 101}) && !password_valid(str_of("")) &&
+	    password_valid(str_of("\xc3\xa9")) && !password_valid(str_of("\xc3")), "passwords");
 }
 
 static void
