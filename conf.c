@@ -895,8 +895,9 @@ out:
 	return rc;
 }
 
-void
-toml_quote(struct buf *b, struct str s)
+/* A string's text; s is UTF-8. */
+static void
+quote(struct buf *b, struct str s)
 {
 	buf_addc(b, '"');
 	for (size_t i = 0; i < s.n; i++) {
@@ -918,7 +919,7 @@ toml_settext(struct buf *b, const char *section, const char *key, const char *s,
 	struct buf quoted = {0};
 	int rc;
 
-	toml_quote(&quoted, str_of(s));
+	quote(&quoted, str_of(s));
 	rc = toml_set(b, section, key, quoted.p, e);
 	buf_wipe(&quoted);
 	return rc;

@@ -177,16 +177,6 @@ hmac_end(struct sha256 *inner, struct sha256 *outer, unsigned char out[32])
 }
 
 void
-hash_hmac(const void *key, size_t kn, const void *p, size_t n, unsigned char out[32])
-{
-	struct sha256 inner, outer;
-
-	hmac_begin(&inner, &outer, key, kn);
-	sha256_add(&inner, p, n);
-	hmac_end(&inner, &outer, out);
-}
-
-void
 hash_pbkdf2_begin(struct pbkdf2 *k, struct str password, const void *salt, size_t n, uint32_t rounds)
 {
 	static const unsigned char first[4] = {0, 0, 0, 1};

@@ -247,7 +247,6 @@ struct sha256 {
 void sha256_init(struct sha256 *s);
 void sha256_add(struct sha256 *s, const void *p, size_t n);
 void sha256_end(struct sha256 *s, unsigned char out[32]);
-void hash_hmac(const void *key, size_t kn, const void *p, size_t n, unsigned char out[32]);   /* HMAC-SHA-256, RFC 2104 */
 /* PBKDF2-HMAC-SHA256 (RFC 8018), one block of 32 bytes, in slices: begin, then step until it returns true. */
 struct pbkdf2 {
 	struct sha256 inner, outer;
@@ -321,7 +320,6 @@ const char *tmpl_name(const struct tmpl *t, size_t i);      /* "a.b.c"; lives as
 /* Fills in args (an object) and appends the text to out.  -1 with line, col for a missing key, null, U+0000, or a value that
  * cannot be quoted where it stands.  out is then as before. */
 int tmpl_expand(const struct tmpl *t, const struct json *args, struct buf *out, struct err *e);
-void tmpl_value(struct buf *out, const struct json *v);     /* a value's text: True, 1.50, {"a": [1, "b"]}; strings as they are */
 void tmpl_quote(struct buf *out, struct str word);          /* one shell word, as shlex.quote, and words that begin with = too */
 /* The line of text that holds e, at most 50 characters around it, and below it a caret; two lines with newlines. */
 void tmpl_caret(struct buf *out, struct str text, const struct err *e);
@@ -346,7 +344,6 @@ struct json_doc *toml_parse(const char *p, size_t n, struct err *e);
  * Every other byte stays.  -1 with err: no TOML, or a table stands there. */
 int toml_set(struct buf *b, const char *section, const char *key, const char *text, struct err *e);
 int toml_settext(struct buf *b, const char *section, const char *key, const char *s, struct err *e);   /* the string s */
-void toml_quote(struct buf *b, struct str s);               /* a string's text; s is UTF-8 */
 
 enum conf_origin { CONF_NONE, CONF_FILE, CONF_ENV };
 struct conf {

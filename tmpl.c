@@ -14,8 +14,8 @@
  */
 #include "labtasker.h"
 
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { NESTING = 64, HERE_DOCS = 8 };   /* beyond these: doubt */
 
@@ -741,7 +741,7 @@ redirection(struct lexer *x)
 	struct frame *f;
 	char c = peek(x, 0), next = peek(x, 1);
 
-	if (next == '(' ) {
+	if (next == '(') {
 		end_word(x);
 		begin_word(x, false);
 		x->pos += 2;
@@ -1403,8 +1403,9 @@ tmpl_quote(struct buf *out, struct str word)
 		buf_add(out, word.p, word.n);
 }
 
-void
-tmpl_value(struct buf *out, const struct json *v)
+/* A value's text: True, 1.50, {"a": [1, "b"]}; strings as they are. */
+static void
+put_text(struct buf *out, const struct json *v)
 {
 	if (v->type == JSON_STR)
 		buf_add(out, v->s, v->len);
@@ -1559,9 +1560,7 @@ fill(const struct tmpl *t, const struct hole *h, const struct json *args, struct
 
 	if (!v)
 		return -1;
-	tmpl_value(&text, v);
-	buf_reserve(&text, 0);
-	text.p[text.len] = 0;
+	put_text(&text, v);
 	if (memchr(text.p, 0, text.len))
 		r = err_at(e, EXIT_REFUSED, h->pos, "%%(%.100s): its value holds U+0000, which no argument can", t->name[h->name]);
 	else

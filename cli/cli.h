@@ -98,9 +98,8 @@ char *tty_ask(const char *prompt, const char *deflt, bool secret);
 int tty_yes(const char *question, bool deflt);              /* 1, 0; -1 nobody is there */
 char *tty_password(const char *prompt, struct err *e);      /* asked for twice.  NULL with err.  To be given to tty_forget */
 void tty_forget(char *secret);                              /* overwrites and frees; NULL is fine */
-/* Runs an editor on the file: the one given, else VISUAL, EDITOR, vi.  -1 with err (code EXIT_REFUSED) when it failed. */
-int tty_edit(const char *path, const char *editor, struct err *e);
-/* The same for a text, in a file of dir (NULL: TMPDIR, else /tmp) that only we can read and that is gone afterwards. */
+/* Runs an editor (the one given, else VISUAL, EDITOR, vi) on the text, in a file of dir (NULL: TMPDIR, else /tmp) that only we can
+ * read and that is gone afterwards.  -1 with err (code EXIT_REFUSED) when it failed. */
 int tty_edit_text(struct buf *text, const char *dir, const char *suffix, const char *editor, struct err *e);
 
 /* ---- table.c: cells in aligned columns --------------------------------------------------------------------------- */

@@ -184,8 +184,8 @@ needs_terminal(void)
 	return fd >= 0;
 }
 
-int
-tty_edit(const char *path, const char *editor, struct err *e)
+static int
+run_editor(const char *path, const char *editor, struct err *e)
 {
 	struct buf b = {0};
 	int status;
@@ -231,7 +231,7 @@ tty_edit_text(struct buf *text, const char *dir, const char *suffix, const char 
 		dir = getenv("TMPDIR");
 	sys_uuid(id);
 	path = xprintf("%s/labtasker-%s%s", dir && *dir ? dir : "/tmp", id, suffix);
-	rc = put_file(path, text, e) < 0 || tty_edit(path, editor, e) < 0 ? -1 : 0;
+	rc = put_file(path, text, e) < 0 || run_editor(path, editor, e) < 0 ? -1 : 0;
 	if (!rc) {
 		buf_clear(text);
 		rc = sys_slurp(path, EDITED_MAX, text, e);

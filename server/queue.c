@@ -985,8 +985,9 @@ queue_running(const struct store *s)
 
 /* ---- finding ---- */
 
-bool
-state_id(struct str text, uuid id)
+/* An id as ids are printed: in lower case. */
+static bool
+read_id(struct str text, uuid id)
 {
 	char canon[37];
 
@@ -1026,7 +1027,7 @@ queue_task(struct queue *q, struct str text)
 	struct task *t;
 	uuid id;
 
-	t = state_id(text, id) ? state_task(q->store, id) : NULL;
+	t = read_id(text, id) ? state_task(q->store, id) : NULL;
 	return t && t->queue == q ? t : NULL;
 }
 
@@ -1036,7 +1037,7 @@ queue_worker(struct queue *q, struct str text)
 	struct worker *w;
 	uuid id;
 
-	w = state_id(text, id) ? state_worker(q->store, id) : NULL;
+	w = read_id(text, id) ? state_worker(q->store, id) : NULL;
 	return w && w->queue == q ? w : NULL;
 }
 
@@ -1047,7 +1048,7 @@ queue_find(struct store *s, struct str text)
 	struct queue *q;
 	uuid id;
 
-	q = state_id(text, id) ? index_find(s, &s->queues, id) : NULL;
+	q = read_id(text, id) ? index_find(s, &s->queues, id) : NULL;
 	return q ? q : queue_named(s, text);
 }
 

@@ -60,11 +60,10 @@ struct shape *shapes_take(struct shapes *t, const struct json *args);   /* finds
 void shapes_drop(struct shapes *t, struct shape *s);        /* one less; freed with the last */
 struct shape *shapes_first(const struct shapes *t);
 /* What a worker requires, from required_fields (a list of dotted paths, "*"), compiled.  NULL with err (400) when the list or a
- * path is bad.  required NULL, null or an empty list: need_any.  Owned. */
+ * path is bad.  required NULL, null or an empty list: every shape will do.  Owned. */
 struct need;
 struct need *need_new(const struct json *required, struct err *e);
 void need_free(struct need *n);
-bool need_any(const struct need *n);                        /* every shape will do */
 /* Where "*" is required and a part is a number, a shape that has no keys there passes too: it may be a list. */
 bool need_test(const struct need *n, const struct shape *s);
 /* The shapes that will do, in no order, one after the other.  Without "*" none is looked at that has other keys at the top. */

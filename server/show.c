@@ -231,7 +231,7 @@ view_task(struct view *v, const struct task *t)
 	view_set(v, task_columns, LEN(task_columns), t);
 }
 
-void
+static void
 view_worker(struct view *v, const struct worker *w)
 {
 	view_set(v, worker_columns, LEN(worker_columns), w);

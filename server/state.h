@@ -270,10 +270,9 @@ struct task *state_task(const struct store *s, const uuid id);       /* in any q
 struct worker *state_worker(const struct store *s, const uuid id);
 const struct run *state_run(const struct store *s, const uuid token);
 const struct tomb *state_tomb(const struct store *s, const uuid id);
-bool state_id(struct str text, uuid id);                             /* as ids are printed: lower case */
 
 /* show.c: a task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as
- * task_id or worker_id and _id; what view_get (a match_get) gives lives until the next view_task, view_worker or view_free. */
+ * task_id or worker_id and _id; what view_get (a match_get) gives lives until the view looks at another, or view_free. */
 struct view;
 /* Where to look for what a search or filter asks: among the tasks of the ids, names or states that it can only be of. */
 struct source {
@@ -287,7 +286,6 @@ void source_each(struct queue *q, const struct source *src, void (*fn)(void *ctx
 struct view *view_new(void);
 void view_free(struct view *v);
 void view_task(struct view *v, const struct task *t);
-void view_worker(struct view *v, const struct worker *w);
 const struct json *view_get(void *view, struct str name);
 void show_task(struct buf *b, const struct task *t, const char *idkey);   /* with its id under that name */
 

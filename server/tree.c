@@ -422,8 +422,9 @@ need_free(struct need *n)
 	free(n);
 }
 
-bool
-need_any(const struct need *n)
+/* Every shape will do. */
+static bool
+takes_all(const struct need *n)
 {
 	return !n->paths;
 }
@@ -502,14 +503,14 @@ need_test(const struct need *n, const struct shape *s)
 {
 	const char *p = s->text.p;
 
-	return need_any(n) || test_keys(n, n->part[0].child, n->star, &p, p + s->text.n);
+	return takes_all(n) || test_keys(n, n->part[0].child, n->star, &p, p + s->text.n);
 }
 
 /* The next that will do from s on. */
 static struct shape *
 will_do(const struct need *n, struct shape *s)
 {
-	bool all = n->star || need_any(n);
+	bool all = n->star || takes_all(n);
 
 	while (s && !need_test(n, s))
 		s = all ? s->next : s->next_kin;
@@ -522,7 +523,7 @@ need_first(const struct need *n, struct shapes *t)
 	uint64_t hash;
 	struct kin *k;
 
-	if (n->star || need_any(n))
+	if (n->star || takes_all(n))
 		return will_do(n, t->first);
 	buf_clear(&t->top);
 	for (size_t i = n->part[0].child; i; i = n->part[i].next) {
@@ -536,5 +537,5 @@ need_first(const struct need *n, struct shapes *t)
 struct shape *
 need_next(const struct need *n, const struct shape *s)
 {
-	return will_do(n, n->star || need_any(n) ? s->next : s->next_kin);
+	return will_do(n, n->star || takes_all(n) ? s->next : s->next_kin);
 }

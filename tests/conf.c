@@ -478,9 +478,9 @@ test_quote(void)
 	struct json_doc *d;
 
 	buf_adds(&b, "a = ");
-	toml_quote(&b, str_of(text));
+	quote(&b, str_of(text));
 	d = toml_parse(b.p, b.len, NULL);
-	check(d && !strcmp(json_gets(d->root, "a")->s, text), "toml_quote: %s", b.p);
+	check(d && !strcmp(json_gets(d->root, "a")->s, text), "quote: %s", b.p);
 	json_free(d);
 	buf_free(&b);
 }

@@ -122,13 +122,15 @@ test_hmac(void)
 		{NULL, 0, 0, NULL, 0, 0, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"},
 	};
 	char key[200], data[200];
+	struct sha256 inner, outer;
 	unsigned char sum[32];
 
 	for (size_t i = 0; i < LEN(row); i++) {
 		memset(key, row[i].byte, sizeof key);
 		memset(data, row[i].fill, sizeof data);
-		hash_hmac(row[i].key ? row[i].key : key, row[i].key ? strlen(row[i].key) : (size_t)row[i].n,
-		    row[i].data ? row[i].data : data, row[i].data ? strlen(row[i].data) : (size_t)row[i].m, sum);
+		hmac_begin(&inner, &outer, row[i].key ? row[i].key : key, row[i].key ? strlen(row[i].key) : (size_t)row[i].n);
+		sha256_add(&inner, row[i].data ? row[i].data : data, row[i].data ? strlen(row[i].data) : (size_t)row[i].m);
+		hmac_end(&inner, &outer, sum);
 		is(sum, row[i].sum, "hmac", i);
 	}
 }

@@ -272,7 +272,7 @@ value_vectors(struct str line)
 	if (v) {
 		text = json_gets(d->root, "str");
 		want = json_gets(d->root, "quoted");
-		tmpl_value(&b, v);
+		put_text(&b, v);
 		tmpl_quote(&want_quoted, (struct str){b.p, b.len});
 		json_print(&json, v, JSON_SPACED);
 		r = tmpl_expand(t, d->root, &out, &e);

@@ -218,12 +218,12 @@ test_refused(void)
 		struct json_doc *d = parse(any[i]);
 
 		n = need_new(d->root, NULL);
-		check(n && need_any(n), "%s: any", any[i]);
+		check(n && takes_all(n), "%s: any", any[i]);
 		need_free(n);
 		json_free(d);
 	}
 	n = need_new(NULL, NULL);
-	check(n && need_any(n), "no list: any");
+	check(n && takes_all(n), "no list: any");
 	need_free(n);
 }
 
@@ -408,7 +408,7 @@ test_first(void)
 				check(false, "one that will not do");
 		if (got != want)
 			check(false, "%d are found of %d", (int)got, (int)want);
-		found += got && !need_any(n);
+		found += got && !takes_all(n);
 		need_free(n);
 		json_free(d);
 	}

@@ -126,7 +126,7 @@ must_quote(struct str text)
 	if (!utf8_valid(text.p, text.n))
 		return;
 	buf_adds(&b, "k=");
-	toml_quote(&b, text);
+	quote(&b, text);
 	d = toml_parse(b.p, b.len, &e);
 	must(d && d->root->head->tag == TOML_STRING, "quoted it is no TOML: %s: %s", e.msg, b.p);
 	must(str_eq((struct str){d->root->head->s, d->root->head->len}, text), "quoted and read it is another text: %s", b.p);
