@@ -104,17 +104,12 @@ number(struct str s, int base, int64_t *v)
 	return i;
 }
 
-/* The next element of a list with commas, an empty one too; false at the end. */
-static bool
-element(struct str *rest, struct str *out)
+bool
+http_element(struct str *rest, struct str *out)
 {
-	const char *comma = rest->p ? memchr(rest->p, ',', rest->n) : NULL;
-	size_t n = comma ? (size_t)(comma - rest->p) : rest->n;
-
 	if (!rest->p)
 		return false;
-	*out = trim((struct str){rest->p, n});
-	*rest = comma ? (struct str){comma + 1, rest->n - n - 1} : (struct str){0};
+	*out = trim(str_part(rest, ','));
 	return true;
 }
 
@@ -281,7 +276,7 @@ see_length(struct framing *f, struct str value)
 	struct str x;
 	int64_t n;
 
-	while (element(&value, &x)) {
+	while (http_element(&value, &x)) {
 		if (number(x, 10, &n) != x.n || !x.n || n == INT64_MAX || (f->sized && n != f->size))
 			f->wrong = "Content-Length is not one number";
 		f->sized = true;
@@ -294,7 +289,7 @@ see_coding(struct framing *f, struct str value)
 {
 	struct str x;
 
-	while (element(&value, &x)) {
+	while (http_element(&value, &x)) {
 		if (!x.n || f->chunked || run(x, 0, TOKEN) != x.n)
 			f->wrong = "Transfer-Encoding does not end in one chunked";
 		else if (str_caseis(x, "chunked"))
@@ -309,7 +304,7 @@ see_connection(struct framing *f, struct str value)
 {
 	struct str x;
 
-	while (element(&value, &x)) {
+	while (http_element(&value, &x)) {
 		f->close |= str_caseis(x, "close");
 		f->keep |= str_caseis(x, "keep-alive");
 	}

@@ -182,6 +182,16 @@ str_caseis(struct str a, const char *s)
 	return i == a.n && !s[i];
 }
 
+struct str
+str_part(struct str *rest, char at)
+{
+	const char *end = rest->n ? memchr(rest->p, at, rest->n) : NULL;
+	struct str part = {rest->p, end ? (size_t)(end - rest->p) : rest->n};
+
+	*rest = end ? (struct str){end + 1, rest->n - part.n - 1} : (struct str){0};
+	return part;
+}
+
 void
 buf_reserve(struct buf *b, size_t more)
 {

@@ -37,15 +37,10 @@ element(const struct json *arr, struct str part)
 const struct json *
 select_field(const struct json *v, struct str path)
 {
-	while (v) {
-		const char *dot = memchr(path.p, '.', path.n);
-		struct str part = {path.p, dot ? (size_t)(dot - path.p) : path.n};
+	while (v && path.p) {
+		struct str part = str_part(&path, '.');
 
 		v = v->type == JSON_ARR ? element(v, part) : json_get(v, part);
-		if (!dot)
-			break;
-		path.n -= part.n + 1;
-		path.p = dot + 1;
 	}
 	return v;
 }

@@ -313,18 +313,10 @@ static int64_t
 preferred_wait(const struct ask *a)
 {
 	const struct str *h = a->req->wait ? http_get(a->req->head, "Prefer") : NULL;
-	struct str rest = h ? *h : (struct str){0};
+	struct str rest = h ? *h : (struct str){0}, one;
 	int64_t n = 0;
 
-	while (rest.n) {
-		const char *comma = memchr(rest.p, ',', rest.n);
-		struct str one = {rest.p, comma ? (size_t)(comma - rest.p) : rest.n};
-
-		rest = comma ? (struct str){comma + 1, rest.n - one.n - 1} : (struct str){0};
-		while (one.n && (one.p[0] == ' ' || one.p[0] == '\t'))
-			one.p++, one.n--;
-		while (one.n && (one.p[one.n - 1] == ' ' || one.p[one.n - 1] == '\t'))
-			one.n--;
+	while (http_element(&rest, &one)) {
 		if (one.n > 5 && str_caseis((struct str){one.p, 5}, "wait=") && !parse_int((struct str){one.p + 5, one.n - 5}, &n))
 			return n < 0 ? 0 : n < WAIT ? n : WAIT;
 	}

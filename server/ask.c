@@ -131,16 +131,10 @@ path_is(const char *pattern, struct str path, struct str *id)
 static void
 escape_path(struct buf *b, struct str path)
 {
-	while (path.n) {
-		const char *slash = memchr(path.p, '/', path.n);
-		size_t n = slash ? (size_t)(slash - path.p) : path.n;
-
-		http_escape(b, (struct str){path.p, n});
-		if (slash)
+	while (path.p) {
+		http_escape(b, str_part(&path, '/'));
+		if (path.p)
 			buf_addc(b, '/');
-		n += slash ? 1 : 0;
-		path.p += n;
-		path.n -= n;
 	}
 }
 

@@ -200,17 +200,6 @@ calc_free(struct calc *c)
 
 /* ---- fields ---- */
 
-/* The part of a path up to the next dot; path moves behind it, its p NULL after the last. */
-static struct str
-part_of(struct str *path)
-{
-	const char *dot = memchr(path->p, '.', path->n);
-	struct str part = {path->p, dot ? (size_t)(dot - path->p) : path->n};
-
-	*path = dot ? (struct str){dot + 1, path->n - part.n - 1} : (struct str){0};
-	return part;
-}
-
 /* A value as an element of another list too; what is in it is shared. */
 static struct json *
 shared(struct json_doc *d, const struct json *v)
@@ -235,7 +224,7 @@ walk(struct scene *s, const struct json *v, struct str path)
 	struct json *list;
 
 	while (v && path.p && v->type == JSON_OBJ)
-		v = json_get(v, part_of(&path));
+		v = json_get(v, str_part(&path, '.'));
 	if (!v || !path.p)
 		return v;
 	if (v->type != JSON_ARR)
@@ -300,7 +289,7 @@ eval(const struct term *t, struct scene *s, struct result *out)
 		return t->oper->reckon(t, s, out);
 	if (t->value)
 		return afford(s, t->value) && give_json(out, t->value);
-	name = part_of(&path);
+	name = str_part(&path, '.');
 	v = s->get(s->arg, name);
 	if (v && path.p)
 		v = walk(s, v, path);

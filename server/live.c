@@ -70,17 +70,6 @@ conflict(struct str key, struct err *e)
 	return err_set(e, 400, "Key '%.*s' is in conflict with another key", key.n < 100 ? (int)key.n : 100, key.p);
 }
 
-/* The part of a dotted path up to the next dot; path moves behind it, its p NULL after the last. */
-static struct str
-part_of(struct str *path)
-{
-	const char *dot = memchr(path->p, '.', path->n);
-	struct str part = {path->p, dot ? (size_t)(dot - path->p) : path->n};
-
-	*path = dot ? (struct str){dot + 1, path->n - part.n - 1} : (struct str){0};
-	return part;
-}
-
 static bool
 dotted(const struct json *dict)
 {
@@ -94,11 +83,9 @@ dotted(const struct json *dict)
 static int
 put_at(struct json_doc *d, struct json *obj, struct str key, struct json *v, bool fresh, struct err *e)
 {
-	struct str rest = key, part = key.n ? part_of(&rest) : key;
+	struct str rest = key, part = str_part(&rest, '.');
 
-	if (!key.n)
-		rest.p = NULL;
-	for (int depth = 1; rest.p; part = part_of(&rest), depth++) {
+	for (int depth = 1; rest.p; part = str_part(&rest, '.'), depth++) {
 		struct json *in = json_get(obj, part);
 
 		if (depth > DICT_DEPTH)
@@ -161,7 +148,7 @@ check_parts(const struct json *dict, struct err *e)
 		struct str rest = m->key;
 
 		while (rest.p && rest.n)
-			if (check_key(part_of(&rest), e) < 0)
+			if (check_key(str_part(&rest, '.'), e) < 0)
 				return -1;
 	}
 	return 0;

@@ -94,6 +94,27 @@ test_utf8(void)
 }
 
 static void
+test_parts(void)
+{
+	static const char *const rows[] = {"a.b", "a|b", ".", "|", "", "", "a..", "a||"};
+
+	for (size_t i = 0; i < LEN(rows); i += 2) {
+		struct str rest = str_of(rows[i]);
+		struct buf b = {0};
+
+		buf_adds(&b, "");
+		while (rest.p) {
+			struct str part = str_part(&rest, '.');
+
+			buf_add(&b, part.p, part.n);
+			buf_adds(&b, rest.p ? "|" : "");
+		}
+		check(!strcmp(b.p, rows[i + 1]), "parts of '%s': '%s'", rows[i], b.p);
+		buf_free(&b);
+	}
+}
+
+static void
 test_names(void)
 {
 	char name[102];
@@ -221,6 +242,7 @@ main(void)
 	test_float();
 	test_duration();
 	test_utf8();
+	test_parts();
 	test_names();
 	test_uuid();
 	test_buf();
