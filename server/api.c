@@ -178,14 +178,13 @@ put_queue(struct ask *a)
 		answer_queue(a);
 }
 
+/* What is in the queue can be reached by nobody then, so it goes with it, cascade_delete or not. */
 static void
 delete_queue(struct ask *a)
 {
 	waits_stir(a->r->waits);
-	if (queue_delete(a->store, a->queue, a->flag, a->now, &a->err) < 0)
-		ask_refuse_err(a);
-	else
-		a->out->status = 204;
+	queue_delete(a->store, a->queue, a->now);
+	a->out->status = 204;
 }
 
 /* ---- tasks ---- */
@@ -253,7 +252,7 @@ static const struct field task_search_fields[] = {LS_FIELDS("task_id", "task_nam
 static const struct field worker_search_fields[] = {LS_FIELDS("worker_id", "worker_name", "active|suspended|crashed")};
 
 static void
-search(struct ask *a, int64_t (*find)(struct store *, struct queue *, const struct search *, struct buf *, struct err *))
+search(struct ask *a, int64_t (*find)(struct queue *, const struct search *, struct buf *, struct err *))
 {
 	struct search in = {
 		.id = ask_text(&a->v[LS_ID]), .name = ask_text(&a->v[LS_NAME]), .status = ask_text(&a->v[LS_STATUS]),
@@ -267,7 +266,7 @@ search(struct ask *a, int64_t (*find)(struct store *, struct queue *, const stru
 	}
 	in.filter = m;
 	buf_clear(&a->r->text);
-	answer_list(a, find(a->store, a->queue, &in, &a->r->text, &a->err));
+	answer_list(a, find(a->queue, &in, &a->r->text, &a->err));
 	match_free(m);
 }
 

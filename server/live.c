@@ -335,15 +335,11 @@ queue_update(struct store *s, struct queue *q, const struct queue_update *u, str
 	return 0;
 }
 
-/* What is in the queue can be reached by nobody then, so it goes with it, cascade or not. */
-int
-queue_delete(struct store *s, struct queue *q, bool cascade, struct now now, struct err *e)
+void
+queue_delete(struct store *s, struct queue *q, struct now now)
 {
-	(void)cascade;
-	(void)e;
 	event_end(s, q);
 	state_drop_queue(s, q, now);
-	return 0;
 }
 
 /* ---- submit ---- */

@@ -703,26 +703,44 @@ take_run(struct store *s, const uuid id, const struct json *record, struct now n
 	return 0;
 }
 
-/* A task that is not there was deleted before a dump that kept its id. */
+/* One that is not there was deleted before a dump that kept its id. */
 static void
-gone(struct store *s, const char *what, const uuid id, int64_t at)
+task_gone(struct store *s, const uuid id, int64_t at)
 {
-	void *p;
+	struct task *t = state_task(s, id);
 
-	if (!strcmp(what, "queue") && (p = index_find(s, &s->queues, id)))
-		queue_drop(s, p, at);
-	if (!strcmp(what, "worker") && (p = state_worker(s, id)))
-		worker_drop(s, p);
-	if (!strcmp(what, "task") && (p = state_task(s, id)))
-		task_drop(s, p, at);
-	else if (!strcmp(what, "task"))
+	if (t)
+		task_drop(s, t, at);
+	else
 		tomb_add(s, id, at);
+}
+
+static void
+worker_gone(struct store *s, const uuid id, int64_t at)
+{
+	struct worker *w = state_worker(s, id);
+
+	(void)at;
+	if (w)
+		worker_drop(s, w);
+}
+
+static void
+queue_gone(struct store *s, const uuid id, int64_t at)
+{
+	struct queue *q = index_find(s, &s->queues, id);
+
+	if (q)
+		queue_drop(s, q, at);
 }
 
 static const struct {
 	const char *what;
 	int (*take)(struct store *s, const uuid id, const struct json *record, struct now now, struct err *e);
-} records[] = {{"task", take_task}, {"worker", take_worker}, {"queue", take_queue}, {"run", take_run}};
+	void (*gone)(struct store *s, const uuid id, int64_t at);   /* NULL: it has none such */
+} records[] = {
+	{"task", take_task, task_gone}, {"worker", take_worker, worker_gone}, {"queue", take_queue, queue_gone}, {"run", take_run, NULL},
+};
 
 static int
 take_record(struct store *s, const struct json *r, struct now now, struct err *e)
@@ -740,7 +758,8 @@ take_record(struct store *s, const struct json *r, struct now now, struct err *e
 			return records[i].take(s, id, r, now, e);
 		if (json_int(at, &when) < 0)
 			return err_set(e, 1, "gone is wrong");
-		gone(s, records[i].what, id, when);
+		if (records[i].gone)
+			records[i].gone(s, id, when);
 		return 0;
 	}
 	return err_set(e, 1, "a record of an unknown kind");

@@ -179,7 +179,7 @@ struct queue_update {
 	const struct json *metadata;   /* NULL: unchanged; {} clears; else merged */
 };
 int queue_update(struct store *s, struct queue *q, const struct queue_update *u, struct now now, struct err *e);
-int queue_delete(struct store *s, struct queue *q, bool cascade, struct now now, struct err *e);
+void queue_delete(struct store *s, struct queue *q, struct now now);   /* with all that is in it */
 const char *queue_hash(const struct queue *q);              /* the stored password hash */
 const char *queue_id(const struct queue *q);                /* 36 characters; lives as long as q */
 void queue_print(struct buf *b, const struct queue *q);     /* its members from "queue_id", with braces */
@@ -234,7 +234,7 @@ struct search {                        /* what is given replaces what the filter
 	const struct json *sort;       /* [[field, 1|-1], ...] or NULL */
 	int64_t offset, limit;
 };
-int64_t queue_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e);
+int64_t queue_search(struct queue *q, const struct search *in, struct buf *b, struct err *e);
 
 struct worker *queue_worker(struct queue *q, struct str id);
 int queue_worker_create(struct store *s, struct queue *q, struct str name, const struct json *metadata, int64_t max_retries,
@@ -242,7 +242,7 @@ int queue_worker_create(struct store *s, struct queue *q, struct str name, const
 int queue_worker_set(struct store *s, struct queue *q, struct str id, enum wstatus st, struct now now, struct err *e);
 int queue_worker_delete(struct store *s, struct queue *q, struct str id, bool cascade, struct now now, struct err *e);
 void queue_worker_print(struct buf *b, const struct worker *w, const char *idkey);   /* idkey: "_id" or "worker_id" */
-int64_t queue_worker_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e);
+int64_t queue_worker_search(struct queue *q, const struct search *in, struct buf *b, struct err *e);
 
 int64_t queue_due(const struct store *s);                   /* mono time of the next timeout, INT64_MAX when none */
 void queue_expire(struct store *s, struct now now);         /* fails all that is overdue */

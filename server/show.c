@@ -767,13 +767,12 @@ replace_fields(const struct search *in, const char *name)
 }
 
 int64_t
-queue_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e)
+queue_search(struct queue *q, const struct search *in, struct buf *b, struct err *e)
 {
 	struct source src;
 	struct page p;
 	int64_t n;
 
-	(void)s;
 	replace_fields(in, "task_name");
 	source_find(q, in, &src);
 	if (page_open(&p, in, task_columns, LEN(task_columns), src.rows, e) < 0)
@@ -795,14 +794,13 @@ offer_worker(struct page *p, const struct worker *w)
 }
 
 int64_t
-queue_worker_search(struct store *s, struct queue *q, const struct search *in, struct buf *b, struct err *e)
+queue_worker_search(struct queue *q, const struct search *in, struct buf *b, struct err *e)
 {
 	const struct worker *one = in->id.n ? queue_worker(q, in->id) : NULL;
 	size_t rows = 0;
 	struct page p;
 	int64_t n;
 
-	(void)s;
 	replace_fields(in, "worker_name");
 	for (const struct worker *w = in->id.n ? NULL : q->first_worker; w; w = w->next)
 		rows++;

@@ -315,7 +315,7 @@ test_queues(void)
 	settle(true);
 	expect(other, "nothing");
 	expect(l, "task created pending 1 -");
-	queue_delete(st, q, true, now(), &err);
+	queue_delete(st, q, now());
 	settle(false);
 	check(!events_over(l), "the deletion was undone");
 	open_store();
@@ -324,7 +324,7 @@ test_queues(void)
 	events_leave(l);
 	l = events_listen(ev, q, (struct str){0});
 	submit("{\"a\":1}");
-	queue_delete(st, q, true, now(), &err);
+	queue_delete(st, q, now());
 	settle(true);
 	check(events_over(l) && !events_over(other), "one queue is gone");
 	expect(l, "nothing");

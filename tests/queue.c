@@ -869,7 +869,8 @@ test_queues(void)
 	id = submit((struct how){0});
 	worker(3);
 	fetch(NULL);
-	check(!queue_delete(st, q, false, now(), &err) && !queue_find(st, str_of("q")) && !queue_running(st), "deleted");
+	queue_delete(st, q, now());
+	check(!queue_find(st, str_of("q")) && !queue_running(st), "deleted");
 	q = queue_create(st, str_of("q"), "h", NULL, now(), &err);
 	check(q && !task(&id) && !q->first, "a new one of that name is empty");
 	check_store();
@@ -1146,7 +1147,7 @@ change_queue(void)
 	if (!k)
 		k = queue_create(st, str_of(name), "$hash", NULL, now(), NULL);
 	else if (!roll(3))
-		queue_delete(st, k, true, now(), NULL);
+		queue_delete(st, k, now());
 	else if (roll(2))
 		queue_update(st, k, &u, now(), NULL);
 	q = queue_find(st, str_of("q"));

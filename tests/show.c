@@ -79,7 +79,7 @@ found(const struct search *base, const char *filter, const char *sort)
 	check(!f || m, "%s: %s", filter, e.msg);
 	in.filter = m;
 	in.sort = s ? s->root : NULL;
-	n = queue_search(store, queue, &in, &b, &e);
+	n = queue_search(queue, &in, &b, &e);
 	if (n < 0) {
 		buf_printf(&out, "%d", e.code);
 	} else {
@@ -265,17 +265,17 @@ test_workers(void)
 		queue_worker_create(store, queue, str_of(names[i]), NULL, 3, id, at(5), &e);
 	}
 	queue_worker_set(store, queue, str_of("00010000-0000-4000-8000-000000000001"), SUSPENDED, at(6), &e);
-	check(queue_worker_search(store, queue, &in, &b, &e) == 2, "two are active: %s", b.p);
+	check(queue_worker_search(queue, &in, &b, &e) == 2, "two are active: %s", b.p);
 	d = parse(b.p);
 	check(str_is(str_of(json_gets(d->root->head, "worker_id")->s), "00000000-0000-4000-8000-000000000001"), "the first: %s", b.p);
 	json_free(d);
 	buf_clear(&b);
 	in = (struct search){.limit = 10, .id = str_of("00010000-0000-4000-8000-000000000001")};
-	check(queue_worker_search(store, queue, &in, &b, &e) == 1 && strstr(b.p, "\"suspended\""), "by id: %s", b.p);
+	check(queue_worker_search(queue, &in, &b, &e) == 1 && strstr(b.p, "\"suspended\""), "by id: %s", b.p);
 	buf_clear(&b);
 	f = parse("{\"worker_id\":\"00020000-0000-4000-8000-000000000001\",\"worker_name\":\"a\"}");
 	in = (struct search){.limit = 10, .filter = match_new(f->root, &e)};
-	check(queue_worker_search(store, queue, &in, &b, &e) == 1 && strstr(b.p, "\"a\""), "by filter: %s", b.p);
+	check(queue_worker_search(queue, &in, &b, &e) == 1 && strstr(b.p, "\"a\""), "by filter: %s", b.p);
 	match_free((struct match *)in.filter);
 	json_free(f);
 	buf_free(&b);
@@ -600,7 +600,7 @@ look(bool all_of_them, const struct search *base, const char *filter, const char
 	in.filter = f ? match_new(f->root, NULL) : NULL;
 	in.sort = s->root;
 	if (!all_of_them) {
-		check(queue_search(store, queue, &in, b, NULL) >= 0, "a search");
+		check(queue_search(queue, &in, b, NULL) >= 0, "a search");
 	} else {
 		replace_fields(&in, "task_name");
 		source_find(queue, &(struct search){.limit = 1}, &src);
@@ -669,7 +669,7 @@ test_order(void)
 				compare_one();
 		}
 		if (round % 2)
-			queue_delete(store, queue, true, at(200), NULL);
+			queue_delete(store, queue, at(200));
 		store_free(store);
 	}
 }

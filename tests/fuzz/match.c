@@ -132,7 +132,7 @@ must_find(struct world *w, const struct json *filter)
 	int rc;
 
 	if (look_at_all(w, filter, &want, &first)) {
-		must(queue_search(w->s, w->q, &(struct search){.filter = m, .limit = 1000}, &found, &e) >= 0, "a search: %s", e.msg);
+		must(queue_search(w->q, &(struct search){.filter = m, .limit = 1000}, &found, &e) >= 0, "a search: %s", e.msg);
 		must(found.len == want.len && !memcmp(found.p, want.p, want.len), "a search finds\n%s\ninstead of\n%s", found.p, want.p);
 		match_drop(m2, "queue_id");
 		rc = queue_fetch(w->s, w->q, &(struct fetch){.start_heartbeat = true, .filter = m2}, now, &got, &e);
