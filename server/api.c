@@ -594,20 +594,20 @@ put_tasks(struct ask *a)
 	int index = 0, has;
 	uuid run;
 
-	if (!list || list->type != JSON_ARR) {
-		ask_fault(a, list && list->type != JSON_NULL ? "list_type" : "missing", NULL,
-		    list && list->type != JSON_NULL ? "Input should be a valid list" : "Field required", list);
-		return;
+	if (!list || list->type == JSON_NULL)
+		field_fault(&faults, "missing", NULL, "Field required", list);
+	else if (list->type != JSON_ARR)
+		field_fault(&faults, "list_type", NULL, "Input should be a valid list", list);
+	if (faults.len) {
+		ask_faults(a, &faults);
+		goto out;
 	}
 	plains = json_mkarr(a->doc);
 	for (const struct json *u = list->head; u; u = u->next)
 		if (!field_check(update_fields, a->v, u, index++, &faults))
 			json_push(plains, plain(a->doc, a->v));
 	if (faults.len) {
-		a->out->status = 422;
-		buf_adds(&a->out->body, "{\"detail\":[");
-		buf_add(&a->out->body, faults.p, faults.len);
-		buf_adds(&a->out->body, "]}");
+		ask_faults(a, &faults);
 		goto out;
 	}
 	has = ask_uuid(a, "Labtasker-Run", run);

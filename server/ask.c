@@ -5,7 +5,7 @@
  */
 #include "ask.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- answers ---- */
@@ -37,18 +37,14 @@ ask_refuse_later(struct ask *a, const char *detail)
 }
 
 void
-ask_fault(struct ask *a, const char *type, const char *place, const char *msg, const struct json *input)
+ask_faults(struct ask *a, const struct buf *items)
 {
 	struct buf *b = &a->out->body;
-	struct buf item = {0};
 
-	field_fault(&item, type, place, msg, input);
-	buf_clear(b);
 	a->out->status = 422;
 	buf_adds(b, "{\"detail\":[");
-	buf_add(b, item.p, item.len);
+	buf_add(b, items->p, items->len);
 	buf_adds(b, "]}");
-	buf_free(&item);
 }
 
 void
@@ -145,10 +141,41 @@ method_is(const struct route *r, struct str method)
 	return str_is(method, r->method) || (str_is(method, "HEAD") && !strcmp(r->method, "GET") && r->kind != STREAM);
 }
 
+/* The path is known, but not with this method; text has those that are. */
+static void
+refuse_method(struct ask *a)
+{
+	buf_adds(&a->out->head, "Allow: ");
+	buf_add(&a->out->head, a->r->text.p, a->r->text.len);
+	buf_adds(&a->out->head, "\r\n");
+	if (str_is(a->req->method, "OPTIONS"))
+		a->out->status = 204;
+	else
+		ask_refuse(a, 405, "Method Not Allowed");
+}
+
+static void
+redirect(struct ask *a, struct str path)
+{
+	const struct str *host = http_get(a->req->head, "Host");
+	struct buf *b = &a->out->head;
+
+	buf_printf(b, "Location: http%s://", a->req->tls ? "s" : "");
+	buf_add(b, host ? host->p : "localhost", host ? host->n : 9);
+	escape_path(b, path);
+	if (a->query.n) {
+		buf_addc(b, '?');
+		buf_add(b, a->query.p, a->query.n);
+	}
+	buf_adds(b, "\r\n");
+	a->out->status = 307;
+	a->out->type = NULL;
+}
+
 const struct route *
 ask_route(struct ask *a, const struct route *routes, size_t n, struct str path)
 {
-	bool known = str_is(path, "*"), slash, options = str_is(a->req->method, "OPTIONS");
+	bool known = str_is(path, "*");
 	struct str id = {0};
 
 	buf_clear(&a->r->text);
@@ -157,11 +184,7 @@ ask_route(struct ask *a, const struct route *routes, size_t n, struct str path)
 		if (!path_is(routes[i].path, path, &id))
 			continue;
 		if (method_is(&routes[i], a->req->method)) {
-			size_t len = id.n < sizeof a->id ? id.n : sizeof a->id - 1;
-
-			if (len)
-				memcpy(a->id, id.p, len);
-			a->id[len] = 0;
+			snprintf(a->id, sizeof a->id, "%.*s", (int)id.n, id.n ? id.p : "");
 			return &routes[i];
 		}
 		buf_adds(&a->r->text, known ? ", " : "");
@@ -169,32 +192,15 @@ ask_route(struct ask *a, const struct route *routes, size_t n, struct str path)
 		known = true;
 	}
 	if (known) {
-		buf_adds(&a->out->head, "Allow: ");
-		buf_add(&a->out->head, a->r->text.p, a->r->text.len);
-		buf_adds(&a->out->head, "\r\n");
-		if (options)
-			a->out->status = 204;
-		else
-			ask_refuse(a, 405, "Method Not Allowed");
+		refuse_method(a);
 		return NULL;
 	}
-	slash = path.n > 1 && path.p[path.n - 1] == '/';
-	for (size_t i = 0; slash && i < n; i++) {
-		const struct str *host = http_get(a->req->head, "Host");
-
-		if (!path_is(routes[i].path, (struct str){path.p, path.n - 1}, &id))
-			continue;
-		buf_printf(&a->out->head, "Location: http%s://", a->req->tls ? "s" : "");
-		buf_add(&a->out->head, host ? host->p : "localhost", host ? host->n : 9);
-		escape_path(&a->out->head, (struct str){path.p, path.n - 1});
-		if (a->query.n) {
-			buf_addc(&a->out->head, '?');
-			buf_add(&a->out->head, a->query.p, a->query.n);
+	path.n -= path.n > 1 && path.p[path.n - 1] == '/';
+	for (size_t i = 0; i < n; i++) {
+		if (path_is(routes[i].path, path, &id)) {   /* without the slash, then */
+			redirect(a, path);
+			return NULL;
 		}
-		buf_adds(&a->out->head, "\r\n");
-		a->out->status = 307;
-		a->out->type = NULL;
-		return NULL;
 	}
 	ask_refuse(a, 404, "Not Found");
 	return NULL;
@@ -235,12 +241,11 @@ parse_body(struct ask *a)
 	a->doc = json_parse(b.p, b.n, &e);
 	if (a->doc)
 		return 0;
-	buf_printf(&item, "{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",%lu],\"msg\":\"JSON decode error\",\"input\":{},"
+	buf_printf(&item, "{\"type\":\"json_invalid\",\"loc\":[\"body\",%lu],\"msg\":\"JSON decode error\",\"input\":{},"
 	    "\"ctx\":{\"error\":", (unsigned long)e.pos);
 	json_putstr(&item, str_of(e.msg), 0);
-	buf_adds(&item, "}}]}");
-	a->out->status = 422;
-	buf_add(&a->out->body, item.p, item.len);
+	buf_adds(&item, "}}");
+	ask_faults(a, &item);
 	buf_free(&item);
 	return -1;
 }
@@ -298,9 +303,8 @@ authenticate(struct ask *a)
 static int
 validate(struct ask *a, const struct route *r)
 {
-	struct buf *b = &a->out->body, text = {0};
 	const struct json *root = a->doc ? a->doc->root : NULL;
-	struct buf faults = {0};
+	struct buf text = {0}, faults = {0};
 
 	a->flag = r->flag_default;
 	if (r->flag && ask_query(a, r->flag, &text) && !field_flag((struct str){text.p, text.len}, &a->flag)) {
@@ -317,10 +321,7 @@ validate(struct ask *a, const struct route *r)
 		field_check(r->fields, a->v, root, -1, &faults);
 	if (!faults.len)
 		return 0;
-	a->out->status = 422;
-	buf_adds(b, "{\"detail\":[");
-	buf_add(b, faults.p, faults.len);
-	buf_adds(b, "]}");
+	ask_faults(a, &faults);
 	buf_free(&faults);
 	return -1;
 }
@@ -333,9 +334,9 @@ admit(struct ask *a, const struct route *r)
 
 	if (r->kind == READ || r->kind == STREAM || mode == JOURNAL_FINE || (mode == JOURNAL_LOW && r->kind == END))
 		return 0;
-	ask_refuse_later(a, mode == JOURNAL_LOW ? "the store's disk is full: running tasks may end, nothing new is taken until "
-	    "there is room"
-	                                        : "the store cannot keep changes now: try again");
+	ask_refuse_later(a, mode == JOURNAL_LOW ?
+	    "the store's disk is full: running tasks may end, nothing new is taken until there is room" :
+	    "the store cannot keep changes now: try again");
 	return -1;
 }
 

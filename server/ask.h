@@ -59,7 +59,7 @@ void ask_answer(struct ask *a, int status, const char *body);
 void ask_refuse(struct ask *a, int status, const char *detail);
 void ask_refuse_later(struct ask *a, const char *detail);    /* 503 */
 void ask_refuse_err(struct ask *a);                          /* what err says, with the status it says */
-void ask_fault(struct ask *a, const char *type, const char *place, const char *msg, const struct json *input);   /* one, 422 */
+void ask_faults(struct ask *a, const struct buf *items);      /* 422; see field_check */
 
 /* What was asked for. */
 const struct json *ask_json(const struct value *v);          /* NULL: not given */
