@@ -194,31 +194,36 @@ chunked(const struct conn *c)
 	return c->listener && c->http.minor;
 }
 
-/* The head of an answer.  The date changes once a second and is made as often. */
-static void
-put_head(struct conn *c, int status, const char *type, size_t length, int64_t wall, struct str extra)
+/* The field Date.  It changes once a second and is made as often. */
+static const char *
+date_line(int64_t wall)
 {
 	static const char *const days[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
 	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	static int64_t made = INT64_MIN;
-	static char date[48];
-	int64_t now = wall / SECOND, year;
+	static char line[48];
+	int64_t now = wall / SECOND, n = now >= 0 ? now / 86400 : -1, s = now >= 0 ? now % 86400 : 0, year;
 	int month, day;
 
-	if (now != made) {
-		int64_t n = now >= 0 ? now / 86400 : -1, s = now >= 0 ? now % 86400 : 0;
+	if (now == made)
+		return line;
+	made = now;
+	date_civil(n, &year, &month, &day);
+	snprintf(line, sizeof line, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[(n % 7 + 7) % 7], day, months[month - 1],
+	    (int)year, (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+	return line;
+}
 
-		date_civil(n, &year, &month, &day);
-		snprintf(date, sizeof date, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[(n % 7 + 7) % 7], day,
-		    months[month - 1], (int)year, (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
-		made = now;
-	}
+/* The head of an answer. */
+static void
+put_head(struct conn *c, int status, const char *type, size_t length, int64_t wall, struct str extra)
+{
 	buf_adds(&c->out, "HTTP/1.1 ");
 	buf_addint(&c->out, status);
 	buf_addc(&c->out, ' ');
 	buf_adds(&c->out, http_reason(status));
 	buf_adds(&c->out, "\r\n");
-	buf_adds(&c->out, date);
+	buf_adds(&c->out, date_line(wall));
 	if (type) {
 		buf_adds(&c->out, "Content-Type: ");
 		buf_adds(&c->out, type);
@@ -388,8 +393,8 @@ static void
 handle(struct conn *c, struct rest *api, struct now now)
 {
 	struct request r = {
-		.method = c->http.method, .target = c->http.target, .head = &c->http, .peer = c->peer, .who = c, .wait = &c->wait,
-		    .tls = c->tls
+		.method = c->http.method, .target = c->http.target, .head = &c->http, .tls = c->tls, .peer = c->peer, .who = c,
+		.wait = &c->wait,
 	};
 	static struct answer a;   /* its buffers live on from answer to answer */
 	enum api_result done;

@@ -18,6 +18,8 @@ enum {
 	MINUTES = 60              /* that counts are kept of */
 };
 enum { ROOM = 1024, SPARES = 256 };   /* bytes of an event whose memory is used again, and how many are kept for it */
+enum { TEXT_KEPT = 64 << 10 };        /* a larger buffer of a rendered event is given back */
+#define MINUTE (60 * SECOND)
 #define BYTES ((size_t)32 << 20)      /* of all events together: those of large tasks give way before there are so many */
 
 struct event {
@@ -213,7 +215,7 @@ move_on(struct channel *c, int64_t minute)
 static void
 tally(struct channel *c, enum tally kind, int64_t mono)
 {
-	move_on(c, mono / 60000000);
+	move_on(c, mono / MINUTE);
 	c->count[c->minute % MINUTES][kind]++;
 	c->total[kind]++;
 }
@@ -231,11 +233,11 @@ double
 events_rate(const struct events *v, const struct queue *q, enum tally kind, int minutes, int64_t mono)
 {
 	struct channel *c = find(v, q->node.id);
-	double part = (double)(mono % 60000000) / 6e7, sum;
+	double part = (double)(mono % MINUTE) / (double)MINUTE, sum;
 
 	if (!c)
 		return 0;
-	move_on(c, mono / 60000000);
+	move_on(c, mono / MINUTE);
 	sum = c->count[c->minute % MINUTES][kind];
 	for (int i = 1; i <= minutes && i < MINUTES && c->minute >= i; i++)
 		sum += c->count[(c->minute - i) % MINUTES][kind] * (i == minutes ? 1 - part : 1);
@@ -292,7 +294,7 @@ finish(struct events *v, struct channel *c, enum tally kind)
 	memcpy(e->text, v->text.p, e->n);
 	*(v->turn ? &v->turn_last->next : &v->turn) = e;
 	v->turn_last = e;
-	if (v->text.cap > 1 << 16)
+	if (v->text.cap > TEXT_KEPT)
 		buf_free(&v->text);
 }
 

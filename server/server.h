@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server's room: a state machine of queues, tasks and workers (queue.c) whose every change is a record, a journal that
+ * The server's room: a state machine of queues, tasks and workers (queue.c, live.c) whose every change is a record, a journal that
  * keeps the records (journal.c), the API over both (api.c) and one poll loop (serve.c).
  *
  * A turn.  serve reads what has come; for each whole request api asks queue, which changes the state at once and appends the
@@ -140,7 +140,7 @@ struct match_path *match_path_new(struct str text);
 void match_path_free(struct match_path *p);
 const struct json *match_key(const struct match_path *p, bool desc, match_get *get, void *arg);
 
-/* ---- queue.c: the state machine (SPEC 1.1-1.3), pure ------------------------------------------------------------- */
+/* ---- queue.c, show.c, live.c: the state machine (SPEC 1.1-1.3), pure --------------------------------------------- */
 
 enum status { PENDING, RUNNING, SUCCESS, FAILED, CANCELLED, TASK_STATES };   /* tasks */
 enum wstatus { ACTIVE, SUSPENDED, CRASHED, WORKER_STATES };
@@ -335,14 +335,14 @@ int journal_flush(struct journal *j, struct err *e);
 /* ---- auth.c: passwords ------------------------------------------------------------------------------------------- */
 
 struct auth;
-/* The hash to store for a password: $pbkdf2-sha256$29000$salt$sum as the reference stores it, made in slices like a check. */
-struct auth *auth_new(const struct os *os);
+struct auth *auth_new(const struct os *os);                 /* owned */
 void auth_free(struct auth *a);
 enum auth_answer { AUTH_OK, AUTH_WRONG, AUTH_LATER, AUTH_BUSY };
 /* Checks password against hash.  LATER: a job was put in the line for this peer; ask again when auth_work has finished something.
  * BUSY: the line is full (503).  Once right, the same pair costs a keyed digest, compared in constant time. */
 enum auth_answer auth_check(struct auth *a, const char *hash, struct str password, uint64_t peer);
-/* Makes the hash of a new password; LATER as above, OK fills out (128). */
+/* Makes the hash to store for a new password, $pbkdf2-sha256$29000$SALT$SUM as the reference stores it, in slices like a check:
+ * LATER as above, OK fills out (128). */
 enum auth_answer auth_hash(struct auth *a, struct str password, uint64_t peer, char *out);
 bool auth_pending(const struct auth *a);
 bool auth_work(struct auth *a, int64_t budget_us);          /* one slice; true when a job was finished */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state in memory, shared by queue.c (which keeps it), show.c (which prints and searches it), events.c (which tells of it) and
- * live.c (the changes that requests ask for), in this order of use.  What a record tells is changed by queue.c's apply functions
- * only; all others read.
+ * The state in memory, shared by index.c (which finds in it), record.c (its members), queue.c (which keeps it), show.c (which prints
+ * and searches it), events.c (which tells of it), live.c (the changes that requests ask for), wait.c and stats.c, in this order of
+ * use.  What a record tells is changed by queue.c's apply functions only; all others read.
  *
  * Dicts and cmd are compact JSON texts, parsed only when needed; NULL stands for the text beside it.  Times are wall clock unless
  * they say mono; NONE is null.
@@ -271,9 +271,16 @@ struct worker *state_worker(const struct store *s, const uuid id);
 const struct run *state_run(const struct store *s, const uuid token);
 const struct tomb *state_tomb(const struct store *s, const uuid id);
 
-/* show.c: a task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as
- * task_id or worker_id and _id; what view_get (a match_get) gives lives until the view looks at another, or view_free. */
+/* ---- show.c: what is seen ---- */
+
+/* A task or worker as the document that filters and sorts look at.  Fields are made when they are asked for, ids as task_id or
+ * worker_id and _id; what view_get (a match_get) gives lives until the view looks at another, or view_free. */
 struct view;
+struct view *view_new(void);                                         /* owned */
+void view_free(struct view *v);
+void view_task(struct view *v, const struct task *t);
+const struct json *view_get(void *view, struct str name);
+void show_task(struct buf *b, const struct task *t, const char *idkey);   /* with its id under that name */
 /* Where to look for what a search or filter asks: among the tasks of the ids, names or states that it can only be of. */
 struct source {
 	size_t (*each)(struct queue *q, struct str text, void (*fn)(void *ctx, struct task *t), void *ctx);
@@ -283,11 +290,6 @@ struct source {
 };
 void source_find(struct queue *q, const struct search *in, struct source *src);   /* the one of the fewest rows */
 void source_each(struct queue *q, const struct source *src, void (*fn)(void *ctx, struct task *t), void *ctx);
-struct view *view_new(void);
-void view_free(struct view *v);
-void view_task(struct view *v, const struct task *t);
-const struct json *view_get(void *view, struct str name);
-void show_task(struct buf *b, const struct task *t, const char *idkey);   /* with its id under that name */
 
 /* ---- events.c: what was changed is told ---- */
 

@@ -21,7 +21,7 @@ put_counts(struct buf *b, const char *what, const size_t *count, const char *con
 static void
 put_rates(struct buf *b, const struct events *v, const struct queue *q, int64_t up, int64_t mono)
 {
-	int64_t minutes = up / 60000000 + 1;
+	int64_t minutes = up / (60 * SECOND) + 1;
 
 	for (int i = 0; i < TALLY_WORKERS; i++) {
 		buf_printf(b, "%s\"%s\":{\"minute\":", i ? "," : ",\"rates\":{", tallies[i]);
