@@ -91,8 +91,10 @@ struct journal {
 	bool grumbled;            /* that it fails was said */
 };
 
-/* What reading found. */
+/* How much is read and whether to mend, set by the caller; what that found. */
 struct replay {
+	uint64_t most;            /* bytes */
+	bool mend;                /* turns after a bad place are applied too */
 	struct file file;         /* end and crc of the last good turn */
 	int64_t time;             /* of the last commit, 0: none */
 	uint64_t size;
@@ -462,17 +464,37 @@ all_zero(const char *p, size_t n)
 	return !n;
 }
 
-/* Reads the first size bytes of fd into s.  Turns after a bad place are applied only when that is mending.  -1 with err: it cannot
- * be read or is not understood. */
+/* Applies a turn that is good, or can be saved.  -1 with err: it is not understood. */
 static int
-replay(struct journal *j, int fd, uint64_t size, bool mend, struct store *s, struct now now, struct replay *f, struct err *e)
+take_turn(struct store *s, const struct turn *t, bool good, struct now now, struct replay *f, struct err *e)
 {
-	struct reader r = {.os = j->os, .fd = fd, .line = 1, .left = size};
+	if (!good) {
+		note_bad(f, t->at, t->line);
+		if (!turn_own(t)) {
+			f->turns_lost++;
+			return 0;
+		}
+		f->damaged |= t->c.disk > f->bad_at;
+		if (!f->mend)
+			return 0;
+		f->saved++;
+	}
+	if (apply(s, t, now, f->mend ? &f->records_lost : NULL, e) < 0)
+		return -1;
+	f->time = (int64_t)t->c.time;
+	return 0;
+}
+
+/* Reads the journal into s.  -1 with err: it cannot be read or is not understood. */
+static int
+replay(struct journal *j, struct store *s, struct now now, struct replay *f, struct err *e)
+{
+	struct reader r = {.os = j->os, .fd = j->file.fd, .line = 1, .left = f->most};
 	struct turn t;
 	int rc;
 
-	*f = (struct replay){.file = {.fd = fd}};
-	if (j->os->seek(j->os->ctx, fd, 0, SEEK_SET) < 0)
+	f->file.fd = r.fd;
+	if (j->os->seek(j->os->ctx, r.fd, 0, SEEK_SET) < 0)
 		return err_set(e, EXIT_REFUSED, "%s", strerror(errno));
 	rc = read_header(&r, j->id, &f->file.crc, e);
 	if (rc < 0)
@@ -483,24 +505,11 @@ replay(struct journal *j, int fd, uint64_t size, bool mend, struct store *s, str
 	while ((rc = read_turn(&r, &t)) > 0) {
 		bool good = !f->bad && turn_whole(&t, f->file.crc);
 
-		if (!good) {
-			note_bad(f, t.at, t.line);
-			if (!turn_own(&t)) {
-				f->turns_lost++;
-				continue;
-			}
-			f->damaged |= t.c.disk > f->bad_at;
-			if (!mend)
-				continue;
-			f->saved++;
-		}
-		if (apply(s, &t, now, mend ? &f->records_lost : NULL, e) < 0) {
-			rc = -1;
+		rc = take_turn(s, &t, good, now, f, e);
+		if (rc < 0)
 			goto out;
-		}
-		f->time = (int64_t)t.c.time;
 		if (good)
-			f->file = (struct file){.fd = fd, .end = r.at, .crc = t.c.crc, .told = t.c.disk};
+			f->file = (struct file){.fd = r.fd, .end = r.at, .crc = t.c.crc, .told = t.c.disk};
 	}
 	if (rc < 0)
 		err_set(e, EXIT_REFUSED, "offset %llu: %s", (unsigned long long)(r.at + (r.to - r.from)), strerror(errno));
@@ -707,13 +716,13 @@ put_turn(struct journal *j, struct store *s, struct buf *turn, size_t count, str
 static void
 reload(struct journal *j, struct store **s, struct now now)
 {
+	struct replay f = {.most = j->file.end};
 	struct err e = {0};
-	struct replay f;
 
 	end_dump(j, *s);
 	store_free(*s);
 	*s = store_new();
-	if (replay(j, j->file.fd, j->file.end, false, *s, now, &f, &e) < 0 || f.bad || f.file.end != j->file.end ||
+	if (replay(j, *s, now, &f, &e) < 0 || f.bad || f.file.end != j->file.end ||
 	    f.file.crc != j->file.crc)
 		die(EXIT_REFUSED, "%s: cannot be read again after a failed write: %s: start the server anew", j->path,
 		    e.code ? e.msg : "it has changed");
@@ -1162,12 +1171,12 @@ out:
 
 /* Judges what reading found, and makes the file end with its last commit. */
 static int
-settle(struct journal *j, const struct journal_opts *o, const struct replay *f, struct store *s, struct now now, struct err *e)
+settle(struct journal *j, struct store *s, const struct replay *f, struct now now, struct err *e)
 {
 	bool broken = f->damaged || (f->bad && !f->bad_at) || f->saved || f->records_lost;   /* the last two only when mending */
 
 	j->file = f->file;
-	if (broken && !o->repair)
+	if (broken && !f->mend)
 		return err_set(e, EXIT_REFUSED, "%s: line %llu, offset %llu: damaged%s: put back a copy, or `labtasker serve --repair` "
 		    "writes what can be read to a new file and keeps this one", j->path, (unsigned long long)f->bad_line,
 		    (unsigned long long)f->bad_at, f->bad_at ? ", and it was on disk" : ", or no journal");
@@ -1180,7 +1189,7 @@ settle(struct journal *j, const struct journal_opts *o, const struct replay *f, 
 	j->file.size = f->size;
 	if ((f->bad || (f->size > j->file.end && !j->ahead)) && cut(j) < 0)
 		return err_set(e, EXIT_REFUSED, "%s: cannot be cut: %s", j->path, strerror(errno));
-	if (o->repair)
+	if (f->mend)
 		warn("%s: nothing to repair", j->path);
 	/* What a killed server wrote may be in the system's memory only. */
 	if (secure(j) < 0) {
@@ -1203,18 +1212,18 @@ open_file(const struct journal *j)
 static int
 open_old(struct journal *j, const struct journal_opts *o, struct store **s, struct now now, struct err *e)
 {
+	struct replay f = {.most = INT64_MAX, .mend = o->repair};
 	struct err why = {0};
-	struct replay f;
 
 	j->file.fd = open_file(j);
 	if (j->file.fd < 0)
 		return errno == ENOENT ? 0 : err_set(e, EXIT_REFUSED, "%s: %s", j->path, strerror(errno));
 	*s = store_new();
-	if (replay(j, j->file.fd, INT64_MAX, o->repair, *s, now, &f, &why) < 0)
+	if (replay(j, *s, now, &f, &why) < 0)
 		return err_set(e, EXIT_REFUSED, "%s: %s", j->path, why.msg);
 	j->skew = f.time - now.mono;
 	queue_loaded(*s, now, f.time);
-	return settle(j, o, &f, *s, now, e) < 0 ? -1 : 1;
+	return settle(j, *s, &f, now, e) < 0 ? -1 : 1;
 }
 
 struct journal *
