@@ -414,12 +414,11 @@ mark(struct str *s, const char *set)
 static bool
 is_date(struct str *s)
 {
-	static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	int y, m, d;
 
 	if (!field(s, 4, 0, 9999, &y) || !mark(s, "-") || !field(s, 2, 1, 12, &m) || !mark(s, "-") || !field(s, 2, 1, 31, &d))
 		return false;
-	return d <= days[m - 1] + (m == 2 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0));
+	return d <= date_month_days(y, m);
 }
 
 static bool
@@ -655,12 +654,11 @@ array(struct toml *t, int depth)
 		json_push(arr, v);
 		if (skip_blank(t) < 0)
 			return NULL;
-		if (peek(t) == ',')
-			t->p++;
-		else if (peek(t) != ']') {
+		if (peek(t) != ',' && peek(t) != ']') {
 			bad(t, t->p, ", or ] is expected here");
 			return NULL;
 		}
+		t->p += peek(t) == ',';
 	}
 	t->p++;
 	return arr;

@@ -35,6 +35,12 @@ date_civil(int64_t days, int64_t *year, int *month, int *day)
 	*year = era * 400 + y + (*month <= 2);
 }
 
+int
+date_month_days(int64_t year, int month)
+{
+	return (int)(date_days(year + month / 12, month % 12 + 1, 1) - date_days(year, month, 1));
+}
+
 /* n in so many digits; where they end. */
 static char *
 digits(char *at, int n, int count)
@@ -107,12 +113,6 @@ skip(struct str *s, const char *set)
 	return false;
 }
 
-static int
-month_days(int year, int month)
-{
-	return (int)(date_days(year + month / 12, month % 12 + 1, 1) - date_days(year, month, 1));
-}
-
 /* With both hyphens or with none. */
 static int
 read_date(struct str *s, int64_t *days)
@@ -124,7 +124,7 @@ read_date(struct str *s, int64_t *days)
 	if (hyphen && !skip(s, "-"))
 		return -1;
 	day = number(s, 2);
-	if (year < 0 || month < 1 || month > 12 || day < 1 || day > month_days(year, month))
+	if (year < 0 || month < 1 || month > 12 || day < 1 || day > date_month_days(year, month))
 		return -1;
 	*days = date_days(year, month, day);
 	return 0;

@@ -335,6 +335,7 @@ int date_parse(struct str s, int64_t *wall, bool *zoned);
 /* Days since 1970-01-01 of a proleptic Gregorian date, and back. */
 int64_t date_days(int64_t year, int month, int day);
 void date_civil(int64_t days, int64_t *year, int *month, int *day);
+int date_month_days(int64_t year, int month);               /* how many it has */
 
 /* ---- conf.c: TOML 1.0 and the configuration (SPEC 5) ------------------------------------------------------------- */
 

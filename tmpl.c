@@ -357,24 +357,10 @@ argument_word(struct lexer *x, struct frame *f, struct str word, struct str w)
 		f->eval = NULL;   /* that was the format; here the options end */
 }
 
+/* What the list expects behind the word. */
 static void
-end_word(struct lexer *x)
+see_word(struct lexer *x, struct frame *f, struct str word, struct str w)
 {
-	struct frame *f = top(x);
-	struct str word = {x->p + f->start, x->pos - f->start}, w = {word.p, f->literal ? word.n : 0};
-
-	if (!f->word)
-		return;
-	f->word = false;
-	if (f->subscript)
-		doubt(x, "text behind a [ left open");
-	f->bracket = f->subscript = f->brace = false;
-	if (f->redirect) {
-		f->redirect = f->descriptor = false;
-		return;
-	}
-	if (w.n && strchr("<>", peek(x, 0)) && peek(x, 0) && strspn(w.p, "0123456789") == w.n)
-		return;   /* the number of a descriptor */
 	switch (f->expect) {
 	case COMMAND:
 		if (!f->assign)
@@ -413,6 +399,24 @@ end_word(struct lexer *x)
 		f->expect = COMMAND;
 		break;
 	}
+}
+
+static void
+end_word(struct lexer *x)
+{
+	struct frame *f = top(x);
+	struct str word = {x->p + f->start, x->pos - f->start}, w = {word.p, f->literal ? word.n : 0};
+
+	if (!f->word)
+		return;
+	f->word = false;
+	if (f->subscript)
+		doubt(x, "text behind a [ left open");
+	f->bracket = f->subscript = f->brace = false;
+	if (f->redirect)
+		f->redirect = f->descriptor = false;
+	else if (!w.n || !peek(x, 0) || !strchr("<>", peek(x, 0)) || strspn(w.p, "0123456789") != w.n)   /* no descriptor's number */
+		see_word(x, f, word, w);
 }
 
 /* The word so far is name=, name+= or name[...]=. */

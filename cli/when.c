@@ -510,12 +510,6 @@ piece(struct reading *r, bool first)
 
 /* ---- what it comes to ---- */
 
-static int
-month_days(int64_t year, int month)
-{
-	return (int)(date_days(year + month / 12, month % 12 + 1, 1) - date_days(year, month, 1));
-}
-
 /* The day that was named, counted from now, the day since 1970. */
 static int
 named_day(const struct reading *r, int64_t *day)
@@ -535,9 +529,9 @@ named_day(const struct reading *r, int64_t *day)
 	date_civil(*day, &year, &month, &of);
 	if (r->year)
 		year = r->year;
-	while (!r->year && r->month == 2 && r->day == 29 && month_days(year, 2) < 29)
+	while (!r->year && r->month == 2 && r->day == 29 && date_month_days(year, 2) < 29)
 		year--;
-	if (r->day > month_days(year, r->month))
+	if (r->day > date_month_days(year, r->month))
 		return -1;
 	*day = date_days(year, r->month, r->day);
 	return 0;
@@ -557,7 +551,7 @@ move(int64_t day, int64_t months, int64_t days)
 		month = (int)(months % 12) + 1;
 		if (months < 12 || year >= YEARS)
 			return INT64_MIN;
-		day = date_days(year, month, of > month_days(year, month) ? month_days(year, month) : of);
+		day = date_days(year, month, of > date_month_days(year, month) ? date_month_days(year, month) : of);
 	}
 	return day + days;
 }

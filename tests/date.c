@@ -26,7 +26,7 @@ test_calendar(void)
 				date_civil(days, &year, &month, &day);
 				wrong += year != y || month != m || day != d || date_days(y, m, d) != days;
 			}
-			wrong += y >= 0 && month_days((int)y, m) != days_in(y, m);
+			wrong += date_month_days(y, m) != days_in(y, m);
 		}
 	}
 	check(!wrong, "%d days are wrong", (int)wrong);
