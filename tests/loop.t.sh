@@ -123,6 +123,46 @@ ok "a waiting loop ends at once" same $? 143
 ok "nothing is left running" same "$(count success) $(count running)" "2 0"
 ok "--wait=IDLE ends by itself" status 0 "$lt" loop --wait=0.3 -- true '%(n)'
 
+# Who reads our stdout may stop to.  cpu NAME COMMAND...: it takes hardly any time of a processor.
+cpu() {
+	what=$1
+	shift
+	times >before
+	"$@"
+	times >after
+	ok "$what" same "$(cat before after | awk 'NR % 2 == 0 { gsub(/[ms]/, " "); t = $1 * 60 + $2 + $3 * 60 + $4 - t } END { print t < 0.8 ? "idle" : t " s" }')" idle
+}
+place unread
+mkfifo pipe
+exec 7<>pipe
+submit -- --n 1
+"$lt" loop -- sh -c 'head -c 350000 /dev/zero' x '%(n)' >pipe 2>err </dev/null &
+loop=$!
+sleep 1.2
+cat <&7 >read &
+reader=$!
+cpu "a loop whose output is not read waits for it" wait $loop
+kill $reader
+ok "and then its task succeeds" same "$(count success)" 1
+back() { [ "$(count pending)" = 1 ]; }
+for o in '' --pipe; do
+	submit -- --n 2
+	"$lt" loop $o --grace 1 --require n -- sh -c 'echo up >&2; yes' x >pipe 2>err </dev/null &
+	loop=$!
+	await has up err
+	sleep 0.3
+	kill -TERM $loop
+	ok "TERM hands the task back though nobody reads on${o:+, $o}" await back
+	cat <&7 >read &
+	reader=$!
+	await gone $loop
+	wait $loop
+	ok "and ends the loop" same $? 143
+	kill $reader
+	"$lt" task delete -yq "$("$lt" task ls -q -s pending)"
+done
+exec 7<&-
+
 place away
 serving() {
 	"$lt" serve --host 127.0.0.1 --port ${1:-0} --store store >serve.out 2>&1 </dev/null &

@@ -146,12 +146,13 @@ pipe_send(struct pipe *p, const struct json *task, const char *log_dir)
 int
 pipe_fds(const struct pipe *p, struct pollfd *fds, bool read, int64_t *wake)
 {
-	int n = read ? job_fds(p->job, fds) : 0;
+	bool all = read || (p->ending && job_over(p->job));   /* who reads nothing any more may not hold up the loop's end */
+	int n = all ? job_fds(p->job, fds) : 0;
 
 	if (p->out.len && !p->astray)
 		fds[n++] = (struct pollfd){.fd = p->in[1], .events = POLLOUT};
 	if (job_over(p->job))
-		*wake = 0;   /* the rest of its output */
+		*wake = all ? 0 : *wake;   /* the rest of its output */
 	else if (p->ending && p->sig_at < *wake)
 		*wake = p->sig_at;
 	else if (p->mute_at && !p->astray && p->mute_at < *wake)

@@ -1124,17 +1124,25 @@ run_stop(struct run *r, enum run_urgency u, int64_t now)
 		terminate(r, now);
 }
 
+/* Whether its output is read: not faster than others read ours.  But when the loop ends, what a job has left is: who reads nothing
+ * any more may not hold us up. */
+static bool
+reads(const struct run *r)
+{
+	return (!sink_full(r->sink[0]) && !sink_full(r->sink[1])) || (r->give_up && r->job && job_over(r->job));
+}
+
 int
 run_fds(const struct run *r, struct pollfd *fds, int64_t *wake)
 {
 	int64_t next = r->next_at ? r->next_at : INT64_MAX;
-	bool read = !sink_full(r->sink[0]) && !sink_full(r->sink[1]);
+	bool read = reads(r);
 	int n = 0;
 
 	if (r->job && r->limit_at && r->limit_at < next)
 		next = r->limit_at;
 	if (r->job && job_over(r->job))
-		next = r->doubt && !r->sent ? r->doubt : 0;   /* the rest of its output */
+		next = r->doubt && !r->sent ? r->doubt : read ? 0 : next;   /* the rest of its output */
 	if (moves[r->state].make && !r->call && r->when < next)
 		next = r->when;
 	if (next < *wake)
