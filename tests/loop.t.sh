@@ -5,6 +5,26 @@
 submit() { "$lt" submit "$@" >/dev/null 2>&1; }
 fields() { "$lt" task ls --no-pager --fmt jsonl "$@" >ls; }
 
+# cpu NAME COMMAND...: it takes hardly any time of a processor.
+cpu() {
+	what=$1
+	shift
+	times >before
+	"$@"
+	times >after
+	ok "$what" same "$(cat before after | awk 'NR % 2 == 0 { gsub(/[ms]/, " "); t = $1 * 60 + $2 + $3 * 60 + $4 - t } END { print t < 0.8 ? "idle" : t " s" }')" idle
+}
+
+# In the background: what this comes to is looked at in the end.
+place rests
+submit -- --n 1
+cat >job.sh <<'J'
+date +%s >>runs
+[ "$(wc -l <runs)" -gt 2 ] || exit 75
+J
+begin "$lt" loop -j 2 --wait --max-tasks 3 --requeue-exit 75 -- sh job.sh '%(n)'
+resting=$!
+
 place slots
 for i in 1 2 3 4; do submit -- --n $i; done
 ok "-j 2" status 0 "$lt" loop -j 2 --slot-env 'GPU=a,b' -- sh -c 'mkdir slot$LABTASKER_SLOT || exit 1; echo $GPU$LABTASKER_SLOT; sleep 0.1; rmdir slot$LABTASKER_SLOT' x '%(n)'
@@ -122,16 +142,17 @@ wait $loop
 ok "a waiting loop ends at once" same $? 143
 ok "nothing is left running" same "$(count success) $(count running)" "2 0"
 ok "--wait=IDLE ends by itself" status 0 "$lt" loop --wait=0.3 -- true '%(n)'
+submit -- --n 1
+begin "$lt" loop -j 2 --wait=0.3 -- sh -c 'echo "ran $1"; [ $1 = 2 ] && : >second; until [ -f second ]; do sleep 0.05; done' x '%(n)'
+loop=$!
+await has 'ran 1' out
+sleep 1.5
+submit -- --n 2
+ok "a free slot waits as long as another works" await has 'ran 2' out
+: >second
+cpu "and does nothing then" wait $loop
 
-# Who reads our stdout may stop to.  cpu NAME COMMAND...: it takes hardly any time of a processor.
-cpu() {
-	what=$1
-	shift
-	times >before
-	"$@"
-	times >after
-	ok "$what" same "$(cat before after | awk 'NR % 2 == 0 { gsub(/[ms]/, " "); t = $1 * 60 + $2 + $3 * 60 + $4 - t } END { print t < 0.8 ? "idle" : t " s" }')" idle
-}
+# Who reads our stdout may stop to.
 place unread
 mkfifo pipe
 exec 7<>pipe
@@ -333,3 +354,10 @@ ok "has one command for all" same "$(cat out)" "cat"
 fields >after
 ok "nothing was changed" cmp before after
 ok "no worker was made" same "$("$lt" worker ls -q)" ""
+
+place rests
+ok "a waiting loop takes a task again that it has put back" await gone $resting
+kill -9 $resting 2>/dev/null
+ok "until it succeeds" same "$(count success)" 1
+set -- $(cat runs)
+ok "after 2 s, and then after 4 s" test $(($2 - $1)) -ge 2 -a $(($3 - $2)) -ge 4

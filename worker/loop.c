@@ -30,7 +30,8 @@ enum {
 	TYPED = 4096,             /* bytes for a job that does not read */
 	DRAW = 200 * 1000,        /* between two pictures of the progress */
 	COUNT = 2,                /* seconds between two looks at the queue for it */
-	REST = 2                  /* seconds before a task is taken again that we put back; doubled each time */
+	REST = 2, RESTS = 6,      /* seconds before a task is taken again that we put back; doubled each time, so often at most */
+	FORGET = 600              /* seconds after a rest in which it counts for the next */
 };
 
 /* A task that we put back: not taken again before. */
@@ -38,6 +39,7 @@ struct rest {
 	char id[40];
 	int64_t until;            /* mono */
 	int times;
+	bool over;                /* it may be taken again; how often it has rested is still known */
 };
 
 struct loop {
@@ -281,17 +283,31 @@ may_fetch(const struct loop *l, int64_t now)
 	return (ours ? busy(l) : l->runs) + (size_t)under_way < (size_t)l->o->slots;
 }
 
-/* The user's filter, and not the tasks that rest. */
-static struct json *
-make_filter(const struct loop *l, struct json_doc *d)
+/* When the next of the tasks that rest may be taken again; INT64_MAX: none rests. */
+static int64_t
+next_rested(const struct loop *l)
 {
-	struct json *user = l->o->filter ? json_copy(d, l->o->filter) : NULL, *not, *list, *both, *pair;
+	int64_t next = INT64_MAX;
 
-	if (!l->rests)
-		return user;
-	list = json_mkarr(d);
 	for (size_t i = 0; i < l->rests; i++)
-		json_push(list, json_mkstr(d, str_of(l->resting[i].id)));
+		if (!l->resting[i].over && l->resting[i].until < next)
+			next = l->resting[i].until;
+	return next;
+}
+
+/* The user's filter, and not the tasks that rest; for a fetch that is held, nor those that may do so before it is answered. */
+static struct json *
+make_filter(const struct loop *l, bool held, struct json_doc *d)
+{
+	struct json *user = l->o->filter ? json_copy(d, l->o->filter) : NULL, *not, *list = json_mkarr(d), *both, *pair;
+
+	for (size_t i = 0; i < l->rests; i++)
+		if (!l->resting[i].over)
+			json_push(list, json_mkstr(d, str_of(l->resting[i].id)));
+	for (size_t i = 0; held && i < l->runs; i++)
+		json_push(list, json_mkstr(d, str_of(run_task(l->run[i]))));
+	if (!list->len)
+		return user;
 	not = json_mkobj(d);
 	json_sets(d, not, "$nin", list);
 	pair = json_mkobj(d);
@@ -319,11 +335,11 @@ loop_required(const struct loop_opts *o, struct json_doc *d)
 }
 
 static struct call *
-make_fetch(const struct loop *l)
+make_fetch(const struct loop *l, bool held)
 {
 	struct call *k = call_new(API_FETCH);
 	struct json_doc *d = json_new();
-	struct json *body = json_mkobj(d), *filter = make_filter(l, d);
+	struct json *body = json_mkobj(d), *filter = make_filter(l, held, d);
 
 	json_settext(d, body, "worker_id", l->worker);
 	add_text(d, body, "eta_max", l->o->eta_max);
@@ -458,12 +474,15 @@ take_fetches(struct loop *l, int64_t now)
 
 /* ---- waiting for tasks: --wait ---- */
 
-/* Seconds that a fetch may be held: one that is answered later would be below --min-left. */
+/* Seconds that a fetch may be held: one that is answered later would be below --min-left, or does not look at a task that has
+ * rested meanwhile. */
 static double
 hold_most(const struct loop *l, int64_t now)
 {
 	double left = l->end_at == INT64_MAX ? HOLD : (double)(l->end_at - now) / 1e6 - l->o->min_left;
+	double rest = next_rested(l) == INT64_MAX ? HOLD : (double)(next_rested(l) - now) / 1e6;
 
+	left = rest < left ? rest : left;
 	return left < HOLD ? left : HOLD;
 }
 
@@ -491,14 +510,14 @@ hold_fetch(struct loop *l, int64_t now)
 		l->ask_at = now + 10 * SECOND;
 		return;
 	}
-	k = l->held = make_fetch(l);
+	k = l->held = make_fetch(l, true);
 	sys_uuid(k->key);
 	k->wait = left < most ? (int)left + 1 : (int)most;
 	client_send(l->waiter, k);
 	send_off(l, l->waiter);
 }
 
-/* The loop ends while a fetch is held: the same token tells whether it got a task, which is then handed back. */
+/* A fetch is held no longer.  The same token tells whether it got a task; when the loop ends that is handed back. */
 static void
 unhold(struct loop *l)
 {
@@ -521,9 +540,9 @@ wait_for_tasks(struct loop *l, int64_t now)
 {
 	if (l->closed || l->interrupted)
 		unhold(l);
-	for (size_t i = 0; i < l->rests; i++)
-		if (l->dry && l->resting[i].until <= now)
-			l->dry = false;
+	if (l->runs)
+		l->idle = now;
+	l->dry = l->dry && next_rested(l) > now;
 	if (!l->dry || l->closed || l->interrupted)
 		return;
 	if (l->ask_at && l->ask_at <= now)
@@ -549,17 +568,22 @@ let_rest(struct loop *l, const char *id, int64_t now)
 		*r = (struct rest){.times = 0};
 		snprintf(r->id, sizeof r->id, "%s", id);
 	}
-	r->until = now + ((int64_t)REST << (r->times < 6 ? r->times : 6)) * SECOND;
+	r->until = now + ((int64_t)REST << (r->times < RESTS ? r->times : RESTS)) * SECOND;
+	r->over = false;
 	r->times++;
 }
 
-/* Before a fetch: those that have rested may be taken again; how often they did is forgotten with them. */
+/* Before a fetch: those that have rested may be taken again. */
 static void
 wake_rested(struct loop *l, int64_t now)
 {
-	for (size_t i = l->rests; i-- > 0;)
-		if (l->resting[i].until <= now)
-			l->resting[i] = l->resting[--l->rests];
+	for (size_t i = l->rests; i-- > 0;) {
+		struct rest *r = &l->resting[i];
+
+		r->over = r->until <= now;
+		if (r->until + FORGET * SECOND <= now)
+			*r = l->resting[--l->rests];
+	}
 }
 
 /* ---- a fetch whose answer was lost on a server without tokens: what it took is handed back (OURS 1) ---- */
@@ -1033,19 +1057,27 @@ step_runs(struct loop *l, int64_t now)
 			continue;
 		run_free(r);
 		l->run[i] = l->run[--l->runs];
-		l->dry = l->dry && l->held;   /* a task may be back; a held fetch would see it */
+		l->dry = false;   /* a task may be back; */
+		unhold(l);        /* a held fetch would not take it */
 		l->idle = now;
 	}
+}
+
+/* Whether anything is under way. */
+static bool
+works(const struct loop *l)
+{
+	return l->runs || l->fetches || l->held || l->looking || l->prompt.q;
 }
 
 static bool
 finished(const struct loop *l, int64_t now)
 {
-	if (l->runs || l->fetches || l->held || l->looking || l->prompt.q)
+	if (works(l))
 		return false;
 	if (l->closed || l->interrupted || (l->o->max_tasks && l->started >= l->o->max_tasks))
 		return true;
-	return l->dry && !l->rests && (double)(now - l->idle) / 1e6 >= l->o->wait;
+	return l->dry && next_rested(l) == INT64_MAX && (double)(now - l->idle) / 1e6 >= l->o->wait;
 }
 
 static void
@@ -1063,7 +1095,7 @@ move(struct loop *l, int64_t now)
 		struct call *k;
 
 		wake_rested(l, now);
-		k = make_fetch(l);
+		k = make_fetch(l, false);
 		l->fetch[l->fetches++] = k;
 		client_send(l->client, k);
 	}
@@ -1093,9 +1125,8 @@ alarms(const struct loop *l, int64_t now, int64_t *wake)
 	if (!l->dry || l->closed)
 		return;
 	sooner(wake, l->ask_at);
-	for (size_t i = 0; i < l->rests; i++)
-		sooner(wake, l->resting[i].until);
-	if (l->o->wait > 0 && l->o->wait < LOOP_FOREVER)
+	sooner(wake, next_rested(l));
+	if (l->o->wait > 0 && l->o->wait < LOOP_FOREVER && !works(l) && next_rested(l) == INT64_MAX)
 		sooner(wake, l->idle + (int64_t)(l->o->wait * 1e6));
 }
 
