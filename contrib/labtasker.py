@@ -306,6 +306,9 @@ def _become(name, words):
     os.execve(program, [program, "loop", "--pipe"] + words + ["--"] + _ourselves(), env)
 
 
+_LATER = 0x20 | 0x80 | 0x200   # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR: not all of them have names in every Python
+
+
 def loop(required_fields=None, extra_filter=None, cmd=None, worker_id=None, create_worker_kwargs=None, eta_max=None,
          heartbeat_timeout=None, pass_args_dict=False):
     """Calls the function for each task that has exactly the required_fields ("a.b"; "*": at least) and its Required() arguments, and that
@@ -315,6 +318,10 @@ def loop(required_fields=None, extra_filter=None, cmd=None, worker_id=None, crea
         raise LabtaskerTypeError("write @labtasker.loop(), with the parentheses")
 
     def decorate(func):
+        if getattr(getattr(func, "__code__", None), "co_flags", 0) & _LATER:
+            raise LabtaskerTypeError("%s: a call of a generator or an async function runs nothing yet: write a function that does it all"
+                                     % func.__name__)
+
         @functools.wraps(func)
         def wrapper(*args, **kwargs):
             markers = _markers(func)

@@ -335,6 +335,12 @@ sed -i.bak 's/^two()/pass/' two.py
 ok "python -m, with options" status 0 python3 -u -W ignore -m two
 ok "runs the module again" has "^one" err
 echo 'import labtasker
+@labtasker.loop()
+def main():
+    yield 1' >later.py
+ok "a generator, whose call would run nothing" status 1 python3 later.py
+ok "is refused" has 'LabtaskerTypeError: main: .*generator' err
+echo 'import labtasker
 labtasker.loop()(lambda: None)()' >stdin.py
 python3 - <stdin.py >out 2>err
 ok "a program on stdin is refused" has 'put it into a file' err
