@@ -408,8 +408,8 @@ refused(struct loop *l, const struct call *k)
 	if (l->closed)
 		return;   /* it was said of another fetch */
 	if (k->status == 403)
-		warn("loop: worker %s may fetch no more: %s; `labtasker worker report %s active` lets it again", l->worker,
-		    k->err.msg, l->worker);
+		warn("loop: worker %s may fetch no more: %s; `labtasker worker report %s active` lets it again%s", l->worker,
+		    k->err.msg, l->worker, l->automatic ? ", another loop makes another (see --worker-max-retries)" : "");
 	else if (k->status == 401)
 		warn("loop: %s: %s: the queue was deleted, or its password changed", client_url(l->client), k->err.msg);
 	else
