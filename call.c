@@ -157,7 +157,9 @@ refused(struct call *k, const char *url, const char *location)
 	struct buf text = {0};
 
 	put_detail(&text, call_get(k, "detail"));
-	if (text.len)
+	if (k->status == 404 && (!text.len || !strcmp(text.p, "Not Found")))
+		err_set(&k->err, k->status, "%s: answered 404 Not Found: is it the address of a Labtasker server?", url);
+	else if (text.len)
 		err_set(&k->err, k->status, "%s", text.p);
 	else if (k->status < 400 && location[0])
 		err_set(&k->err, k->status, "%s: answered %d: it points to %s: name that one", url, k->status, location);

@@ -842,7 +842,8 @@ greet(struct client *c, bool auth, struct err *e)
 		err_set(e, EXIT_REFUSED, "%s: queue %s: %s: check %s", client_url(c), c->queue ? c->queue : "?", k->err.msg,
 		    c->local && !c->opts.conf->password ? "that .labtasker/password is the one this queue was made with; "
 		    "was it deleted, `labtasker queue create --queue-name default --password-file .labtasker/password` makes it anew" :
-		    "queue_name and password in client.toml, or LABTASKER_QUEUE_NAME and LABTASKER_PASSWORD");
+		    "queue_name and password in client.toml, or LABTASKER_QUEUE_NAME and LABTASKER_PASSWORD; "
+		    "`labtasker queue create-from-config` makes a queue that is not there");
 	else if (rc)
 		err_set(e, EXIT_REFUSED, "%s%s", k->err.msg, k->status || c->local || c->vain ? "" : "; does a server run there?");
 	call_free(k);

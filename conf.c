@@ -1104,7 +1104,8 @@ load_file(struct conf *c, struct err *e)
 	int rc;
 
 	if (sys_slurp(c->file, MAX_FILE, &b, &why) < 0)
-		rc = why.code == ENOENT || why.code == ENOTDIR ? 0 : err_set(e, EXIT_USAGE, "%s", why.msg);
+		rc = why.code == ENOENT || why.code == ENOTDIR ? 0 : err_set(e, EXIT_USAGE, "%s%s", why.msg,
+		    why.code == EACCES ? " (LABTASKER_ROOT can name another place)" : "");
 	else
 		rc = take_text(c, (struct str){b.p ? b.p : "", b.len}, e);
 	buf_free(&b);

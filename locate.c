@@ -188,8 +188,8 @@ judge(const struct locate *l, const struct json_doc *d, struct err *e)
 		return holds_lock(l->conf, pid);
 	if (!loopback(url))
 		return 1;
-	return err_set(e, EXIT_REFUSED, "%s: its server runs on %s and listens only there: run `labtasker serve --advertise URL` on "
-	    "%s, with a URL that reaches it from here", l->conf->root, host, host);
+	return err_set(e, EXIT_REFUSED, "%s: its server runs on %s and listens only there: end it, and `labtasker serve --advertise URL` "
+	    "there lets this host join; once %s is known to be dead, remove owner and server.json", l->conf->root, host, host);
 }
 
 /* Reads root/server.json: 1 and l->url, 0 there is no server, -1 with err. */

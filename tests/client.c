@@ -426,6 +426,9 @@ static const struct scenario {
 
 	{"404", false, API_TASK_GET, NULL, 0, {{ANSWER_IT, 404, NULL, DETAIL("Task not found")}}, 404, false, "Task not found",
 	    "1 GET ~/tasks/a {}\n", NULL},
+	{"a path that is not there", false, API_TASK_GET, NULL, 0, {{ANSWER_IT, 404, NULL, DETAIL("Not Found")}}, 404, false,
+	    "is it the address of a Labtasker server?",
+	    "1 GET ~/tasks/a {}\n", NULL},
 	{"422", false, API_SUBMIT, NULL, 0, {{ANSWER_IT, 422, NULL, "{\"detail\":[{\"loc\":[\"body\",\"args\",0],\"msg\":\"no dict\",\"input\":7},"
 	    "{\"loc\":[\"query\"],\"msg\":\"odd\"}]}"}}, 422, false, "args.0: no dict; odd", "1 POST ~/tasks {}\n", NULL},
 	{"400 without words", false, API_SUBMIT, NULL, 0, {{ANSWER_IT, 400, NULL, ""}}, 400, false, "answered 400 Bad Request",

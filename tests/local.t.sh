@@ -70,6 +70,17 @@ ok "SIGTERM while starters come: they wait for the end" sh -c '
 		"$0" submit -- --n 2 >>ids 2>>err.many </dev/null || exit 1
 	done' "$lt"
 
+place elsewhere
+"$lt" submit -- --n 1 >id 2>err </dev/null
+pid=$(owner)
+kill -9 "$pid"
+await gone "$pid"
+for f in owner server.json; do sed 's/"host": *"[^"]*"/"host":"node7"/' .labtasker/$f >new && cat new >.labtasker/$f; done
+ok "another host's store" status 1 "$lt" task ls
+ok "says how to join, and what to remove when that host is dead" has 'node7.*serve --advertise.*dead, remove owner and server.json' err
+rm .labtasker/owner .labtasker/server.json
+ok "which lets it be served here" same "$(count pending)" 1
+
 place named
 status 2 env LABTASKER_API_BASE_URL=http://127.0.0.1:1 "$lt" task ls
 ok "a server named without its queue" same $? 0

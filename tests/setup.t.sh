@@ -149,6 +149,7 @@ ok "says how" says 'say -y'
 ok "delete" status 0 "$lt" queue delete -y --cascade
 ok "says so" prints 'Queue deleted.'
 ok "it is gone" status 1 "$lt" queue delete -y
+ok "says how to make one" says create-from-config
 ok "where the environment names it, no file is made" test ! -e .labtasker/client.toml
 unset LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 ok "health" status 0 "$lt" health
