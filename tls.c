@@ -611,56 +611,84 @@ pinned(const struct tls_trust *t, const struct cert *c, struct str whole)
 	return false;
 }
 
+static void
+explain_name(struct tls_trust *t, const struct cert *c, const char *pin)
+{
+	struct buf names = {0};
+
+	put_names(&names, c);
+	if (names.len)
+		err_set(&t->why, 1, "its certificate is for %s: use that name in the URL, or let the certificate have this one too "
+		    "(subjectAltName), or --pin %s", names.p, pin);
+	else
+		err_set(&t->why, 1, "its certificate names no host: let it have the one of the URL (subjectAltName), or --pin %s", pin);
+	buf_free(&names);
+}
+
+static void
+explain_time(struct tls_trust *t, const struct cert *c)
+{
+	int64_t now = sys_wall();
+	bool early = c->from * SECOND > now, late = c->until * SECOND < now;
+	char when[32], clock[32];
+
+	date_iso(clock, now);
+	clock[19] = 0;   /* behind the seconds */
+	date_iso(when, (early ? c->from : c->until) * SECOND);
+	when[10] = 0;    /* behind the date */
+	if (early || late)
+		err_set(&t->why, 1, "its certificate %s %s: %s (the clock here says %s)", early ? "holds only from" : "expired on", when,
+		    early ? "look at the clocks" : "it must be renewed there", clock);
+	else
+		err_set(&t->why, 1, "a certificate between it and its issuer does not hold now: it must be renewed there (the clock "
+		    "here says %s)", clock);
+}
+
+static const char untrusted[] = "its certificate is from nobody who is trusted here: name its issuer with --cacert FILE, or, if "
+    "`labtasker serve` said the same there,";
+
+/* What else may be wrong with a chain, and what to do: that, or where pin says so to believe the key itself. */
+static const struct {
+	unsigned code;
+	bool pin;
+	const char *what;
+} faults[] = {
+	{BR_ERR_X509_NOT_TRUSTED, true, untrusted}, {BR_ERR_X509_BAD_SIGNATURE, true, untrusted}, {BR_ERR_X509_NOT_CA, true, untrusted},
+	{BR_ERR_X509_DN_MISMATCH, true, "its certificates come in another order than its own, who issued that, who issued that one: "
+	    "order them there, or"},
+	{BR_ERR_X509_UNSUPPORTED, true, "a certificate is signed otherwise than by RSA (PKCS #1) or ECDSA with SHA-2: another must be "
+	    "made there, or"},
+	{BR_ERR_X509_LIMIT_EXCEEDED, false, "an RSA key is longer than 4096 bits: a shorter one must be made there"},
+};
+
 /* One line on why the chain will not do, and what to do. */
 static void
 explain(struct tls_trust *t, const struct cert *c, unsigned code)
 {
-	int64_t now = sys_wall();
-	struct buf names = {0}, pin = {0};
-	char when[32], clock[32];
+	struct buf pin = {0};
 
 	put_pin(&pin, c->key);
-	put_names(&names, c);
-	date_iso(clock, now);
-	clock[19] = 0;
-	if (code == BR_ERR_X509_BAD_SERVER_NAME) {
-		if (names.len)
-			err_set(&t->why, 1, "its certificate is for %s: use that name in the URL, or let the certificate have this one too "
-			    "(subjectAltName), or --pin %s", names.p, pin.p);
-		else
-			err_set(&t->why, 1, "its certificate names no host: let it have the one of the URL (subjectAltName), or "
-			    "--pin %s", pin.p);
-	} else if (code == BR_ERR_X509_EXPIRED) {
-		bool early = c->from * SECOND > now, late = c->until * SECOND < now;
-
-		date_iso(when, (early ? c->from : c->until) * SECOND);
-		when[10] = 0;
-		if (early || late)
-			err_set(&t->why, 1, "its certificate %s %s: %s (the clock here says %s)",
-			    early ? "holds only from" : "expired on", when,
-			    early ? "look at the clocks" : "it must be renewed there", clock);
-		else
-			err_set(&t->why, 1, "a certificate between it and its issuer does not hold now: it must be renewed there (the clock "
-			    "here says %s)", clock);
-	} else if (code == BR_ERR_X509_NOT_TRUSTED || code == BR_ERR_X509_BAD_SIGNATURE || code == BR_ERR_X509_NOT_CA) {
-		err_set(&t->why, 1, "its certificate is from nobody who is trusted here: name its issuer with --cacert FILE, or, if "
-		    "`labtasker serve` said the same there, --pin %s", pin.p);
-	} else if (code == BR_ERR_X509_DN_MISMATCH) {
-		err_set(&t->why, 1, "its certificates come in another order than its own, who issued that, who issued that one: order them "
-		    "there, or --pin %s", pin.p);
-	} else if (code == BR_ERR_X509_UNSUPPORTED) {
-		err_set(&t->why, 1, "a certificate is signed otherwise than by RSA (PKCS #1) or ECDSA with SHA-2: another must be made there, "
-		    "or --pin %s", pin.p);
-	} else if (code == BR_ERR_X509_LIMIT_EXCEEDED) {
-		err_set(&t->why, 1, "an RSA key is longer than 4096 bits: a shorter one must be made there");
-	} else if (code == BR_ERR_X509_WEAK_PUBLIC_KEY) {
+	if (code == BR_ERR_X509_BAD_SERVER_NAME)
+		explain_name(t, c, pin.p);
+	else if (code == BR_ERR_X509_EXPIRED)
+		explain_time(t, c);
+	else if (code == BR_ERR_X509_WEAK_PUBLIC_KEY)
 		err_set(&t->why, 1, "an RSA key is shorter than %d bits: a longer one must be made there, or --pin %s", RSA_MIN, pin.p);
-	} else {
-		err_set(&t->why, 1, "its certificate cannot be verified (BearSSL's error %u): another must be made there, "
-		    "or --pin %s", code, pin.p);
-	}
-	buf_free(&names);
+	for (size_t i = 0; i < LEN(faults); i++)
+		if (faults[i].code == code)
+			err_set(&t->why, 1, "%s%s%s", faults[i].what, faults[i].pin ? " --pin " : "", faults[i].pin ? pin.p : "");
+	if (!t->why.code)
+		err_set(&t->why, 1, "its certificate cannot be verified (BearSSL's error %u): another must be made there, or --pin %s",
+		    code, pin.p);
 	buf_free(&pin);
+}
+
+static struct str
+shown(const struct verifier *v, int i)
+{
+	size_t from = i ? v->end[i - 1] : 0;
+
+	return (struct str){v->shown.p + from, v->end[i] - from};
 }
 
 /* The chain, by BearSSL, to the issuers among the trusted whom it names. */
@@ -686,10 +714,10 @@ judge_chain(struct verifier *v, const struct cert *cert)
 	br_x509_minimal_set_time(&v->chain, (uint32_t)(now / 86400 + YEAR_0), (uint32_t)(now % 86400));
 	(*ctx)->start_chain(ctx, NULL);
 	for (int i = 0; i < v->certs; i++) {
-		size_t from = i ? v->end[i - 1] : 0;
+		struct str der = shown(v, i);
 
-		(*ctx)->start_cert(ctx, (uint32_t)(v->end[i] - from));
-		(*ctx)->append(ctx, (const unsigned char *)v->shown.p + from, v->end[i] - from);
+		(*ctx)->start_cert(ctx, (uint32_t)der.n);
+		(*ctx)->append(ctx, (const unsigned char *)der.p, der.n);
 		(*ctx)->end_cert(ctx);
 	}
 	code = (*ctx)->end_chain(ctx);
@@ -705,7 +733,7 @@ static unsigned
 judge_pin(struct verifier *v, const struct cert *c)
 {
 	struct tls_trust *t = v->trust;
-	struct str whole = {v->shown.p, v->end[0]};
+	struct str whole = shown(v, 0);
 	struct buf pin = {0};
 
 	br_x509_decoder_init(&v->key, NULL, NULL);
@@ -733,11 +761,8 @@ end_chain(const br_x509_class **ctx)
 	unsigned code = 0;
 
 	t->why = (struct err){0};
-	for (int i = 0; i < v->certs && whole; i++) {
-		size_t from = i ? v->end[i - 1] : 0;
-
-		whole = !read_cert(&cert[i], (struct str){v->shown.p + from, v->end[i] - from});
-	}
+	for (int i = 0; i < v->certs && whole; i++)
+		whole = !read_cert(&cert[i], shown(v, i));
 	if (!whole) {
 		err_set(&t->why, 1, "its certificates cannot be read: others must be made there");
 		return BR_ERR_X509_INVALID_VALUE;
