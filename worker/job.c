@@ -24,6 +24,7 @@ enum {
 };
 
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__APPLE__)
+#define WAIT4
 pid_t wait4(pid_t pid, int *status, int flags, struct rusage *u);   /* not POSIX, so not declared for us */
 
 static double
@@ -275,7 +276,7 @@ peek(pid_t pid)
 static pid_t
 wait_for(struct job *j, int flags)
 {
-#if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__APPLE__)
+#ifdef WAIT4
 	struct rusage u;
 	pid_t pid = wait4(j->pid, &j->status, flags, &u);
 

@@ -28,6 +28,7 @@ enum {
 	PARTING = 2,              /* seconds for the answer to one when we end: a task that it got is handed back */
 	WAKE = 60,                /* seconds that nothing wakes us, at most */
 	TYPED = 4096,             /* bytes for a job that does not read */
+	CTRL_C = 3, CTRL_Z = 26,
 	DRAW = 200 * 1000,        /* between two pictures of the progress */
 	COUNT = 2,                /* seconds between two looks at the queue for it */
 	REST = 2, RESTS = 6,      /* seconds before a task is taken again that we put back; doubled each time, so often at most */
@@ -771,9 +772,9 @@ note_signals(struct loop *l, int fd, const char *p, size_t n)
 
 	if (tcgetattr(fd, &m) < 0 || !(m.c_lflag & ISIG))
 		return;
-	if (memchr(p, 3, n))
+	if (memchr(p, CTRL_C, n))
 		take_interrupt(l);
-	for (size_t i = 0; memchr(p, 26, n) && i < l->runs; i++)
+	for (size_t i = 0; memchr(p, CTRL_Z, n) && i < l->runs; i++)
 		if (run_pty(l->run[i]) == fd && run_leads(l->run[i]))
 			kill(0, SIGTSTP);
 }
@@ -995,6 +996,15 @@ suspend(struct loop *l)
 	l->repaint = 0;
 }
 
+static void
+drain(struct loop *l, int sig)
+{
+	if (!l->closed)
+		warn("loop: signal %d: no more tasks are taken", sig);
+	unhold(l);
+	close_loop(l, EXIT_AGAIN);
+}
+
 /* What the signals since the last turn ask for. */
 static void
 obey(struct loop *l, int64_t now)
@@ -1004,17 +1014,12 @@ obey(struct loop *l, int64_t now)
 
 		if (signals[i].kind == WAKES || !taken(sig))
 			continue;
-		if (signals[i].kind != DRAINS) {
-			if (signals[i].kind == ENDS)
-				end_by(l, sig, now);
-			else
-				suspend(l);
-			continue;
-		}
-		if (!l->closed)
-			warn("loop: signal %d: no more tasks are taken", sig);
-		unhold(l);
-		close_loop(l, EXIT_AGAIN);
+		if (signals[i].kind == ENDS)
+			end_by(l, sig, now);
+		else if (signals[i].kind == STOPS)
+			suspend(l);
+		else
+			drain(l, sig);
 	}
 }
 

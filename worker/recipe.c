@@ -108,7 +108,7 @@ static bool
 listed(const struct json *list, const char *name)
 {
 	for (const struct json *v = list->head; v; v = v->next)
-		if (str_is((struct str){v->s, v->len}, name))
+		if (json_is(v, name))
 			return true;
 	return false;
 }

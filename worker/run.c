@@ -95,10 +95,9 @@ struct run {
 static int64_t
 int_of(const struct json *task, const char *name, int64_t otherwise)
 {
-	const struct json *v = json_gets(task, name);
 	int64_t n;
 
-	return v && !json_int(v, &n) ? n : otherwise;
+	return json_int(json_gets(task, name), &n) < 0 ? otherwise : n;
 }
 
 static void
@@ -964,23 +963,42 @@ return_it(struct run *r, int64_t now)
 	conclude(r, now);
 }
 
+/* How often its heartbeats are due, and how long we may be away. */
+static void
+set_pace(struct run *r, int64_t now)
+{
+	const struct json *lease = json_gets(r->task, "heartbeat_timeout");
+
+	r->lease = (int64_t)((lease && lease->type == JSON_NUM ? json_num(lease) : r->env->heartbeat_timeout) * 1e6);
+	r->interval = (int64_t)(r->env->conf->heartbeat * 1e6);
+	if (r->lease > 0 && r->interval > r->lease / 3)
+		r->interval = r->lease / 3;
+	if (r->interval > 0)
+		client_haste(r->env->client, r->interval);
+	r->alive = now;
+	r->beat_at = now + r->interval;
+}
+
 struct run *
 run_new(const struct run_env *env, struct json_doc *doc, const struct run_start *how, struct err *e)
 {
+	const struct json *task = json_gets(doc->root, "task");
+	const char *id = task_id(task);
 	int64_t now = how->mono;
-	const struct json *task = json_gets(doc->root, "task"), *lease = json_gets(task, "heartbeat_timeout");
-	struct run *r = xcalloc(1, sizeof *r);
+	struct run *r;
 
+	if (!id) {
+		err_set(e, EXIT_REFUSED, "%s: it gave a task without a proper id: is it a labtasker server?", client_url(env->client));
+		json_free(doc);
+		return NULL;
+	}
+	r = xcalloc(1, sizeof *r);
 	r->env = env;
 	r->pipe = env->pipe ? env->pipe[how->slot] : NULL;
 	r->doc = doc;
 	r->task = task;
-	r->id = task_id(task);
+	r->id = id;
 	r->dir.log = -1;
-	if (!r->id) {
-		err_set(e, EXIT_REFUSED, "%s: it gave a task without a proper id: is it a labtasker server?", client_url(env->client));
-		goto undo;
-	}
 	r->retries = int_of(task, "retries", 0);
 	snprintf(r->token, sizeof r->token, "%s", how->token);
 	r->slot = how->slot;
@@ -990,14 +1008,7 @@ run_new(const struct run_env *env, struct json_doc *doc, const struct run_start 
 	r->made->root = r->summary = json_mkobj(r->made);
 	r->sink[0] = env->sink;
 	r->sink[1] = env->sink + 1;
-	r->lease = (int64_t)((lease && lease->type == JSON_NUM ? json_num(lease) : env->heartbeat_timeout) * 1e6);
-	r->interval = (int64_t)(env->conf->heartbeat * 1e6);
-	if (r->lease > 0 && r->interval > r->lease / 3)
-		r->interval = r->lease / 3;
-	if (r->interval > 0)
-		client_haste(env->client, r->interval);
-	r->alive = now;
-	r->beat_at = now + r->interval;
+	set_pace(r, now);
 	if (how->back) {
 		return_it(r, now);
 		return r;
@@ -1011,10 +1022,6 @@ run_new(const struct run_env *env, struct json_doc *doc, const struct run_start 
 		say(r, r->dir.path);
 	launch(r, now);
 	return r;
-undo:
-	json_free(doc);
-	free(r);
-	return NULL;
 }
 
 void

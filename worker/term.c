@@ -17,7 +17,7 @@
 void
 term_init(struct term *t)
 {
-	memset(t, 0, sizeof *t);
+	*t = (struct term){0};
 	t->fd = isatty(0) && tcgetpgrp(0) == getpgrp() && !tcgetattr(0, &t->saved) ? 0 : -1;
 }
 
