@@ -120,7 +120,7 @@ void uuid_stamp(unsigned char id[16], int version);   /* makes 16 bytes, random 
 /* ---- sys.c: the floor; each newer or odd call behind one function with a fallback (OURS 7) ----------------------- */
 
 void sys_close_from(int from, int keep);   /* every open descriptor from that on, but for keep (-1: none) */
-/* Once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no core files, a sane umask. */
+/* Once, at the start of main: 0-2 open, all else close-on-exec, SIGPIPE ignored, no signal blocked, no core files, a sane umask. */
 void sys_start(void);
 int64_t sys_wall(void);
 int64_t sys_mono(void);      /* CLOCK_MONOTONIC, else times(2) */

@@ -221,12 +221,17 @@ leave_no_core(void)
 }
 
 /* Inherited descriptors are not for our jobs, and 0 to 2 must be open, or a file of ours would become one of them.  A umask that
- * keeps us out of our own files is none. */
+ * keeps us out of our own files is none.  Who started us may have blocked signals for itself (a thread of Python), or ignores the ends
+ * of its children. */
 void
 sys_start(void)
 {
+	sigset_t none;
 	int fd;
 
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGCHLD, SIG_DFL);
 	leave_no_core();
 	umask(umask(077) & 077);
 	do

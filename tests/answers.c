@@ -42,6 +42,7 @@ static const struct row {
 	const char *term;                  /* at the second of this call it gets TERM */
 	int pause;                         /* ms at least between the first two reports */
 	bool slow;                         /* in make check only */
+	bool deaf;                         /* it is begun with all signals blocked, and SIGCHLD ignored */
 } rows[] = {
 #define ONE "--once"
 #define LONG "sleep 30"
@@ -79,6 +80,10 @@ static const struct row {
 	{"no answer", ONE, BEATS, .beat = "hang", .calls = "FR", .least = 1, .slow = true},
 	{"trouble, then 409", ONE, LONG, .beat = "503 cut 409", .calls = "F", .least = 3, .most = 3, .err = "given to another"},
 	{"heartbeat.lock is taken away", ONE, "rm \"$LABTASKER_LOG_DIR\"/heartbeat.lock; sleep 0.5", .calls = "FR", .most = -1},
+	{"its directory cannot be looked at for a while", ONE, "d=$LABTASKER_LOG_DIR; mv \"$d\" \"$d.x\"; ln -s \"$d\" \"$d\"; sleep 1; rm \"$d\"; "
+	    "mv \"$d.x\" \"$d\"", .calls = "FR", .least = 2, .left = "success"},
+	{"begun with all signals blocked, and SIGCHLD ignored", ONE, BEATS, .calls = "FR", .least = 2, .deaf = true},
+	{"so TERM ends it", "", LONG, .calls = "*", .rc = 143, .term = "B", .deaf = true},
 	{"late tasks of -j: one round", "-j 3", "sleep 1.5", .fetch = "task late late none", .calls = "*", .together = "BBB"},
 
 	/* ---- reports ---- */
@@ -434,6 +439,7 @@ become_loop(const struct row *row, int n, const char *dir, const char *lt)
 	char url[80], options[200], *w;
 	const char *argv[24];
 	int argc = 0, fd;
+	sigset_t all;
 
 	snprintf(url, sizeof url, "http://127.0.0.1:%d/%d", port, n);
 	setenv("LABTASKER_API_BASE_URL", url, 1);
@@ -455,6 +461,11 @@ become_loop(const struct row *row, int n, const char *dir, const char *lt)
 	argv[argc++] = row->job;
 	argv[argc++] = "%(n)";
 	argv[argc] = NULL;
+	if (row->deaf) {
+		sigfillset(&all);
+		sigprocmask(SIG_BLOCK, &all, NULL);
+		signal(SIGCHLD, SIG_IGN);
+	}
 	execv(lt, (char *const *)argv);
 	_exit(127);
 }

@@ -286,10 +286,15 @@ if ln job.sh ln.test 2>/dev/null; then
 	ok "with the same files, lest ext4 become slow" same "$(sort files | uniq -c | grep -vc '^ *3 ')" 0
 	ok "the lock is one of them" same "$(sed -n 's/\([0-9]*\) .*/\1/p' files | sort -u | wc -l | tr -d ' ')" 2
 fi
-submit --max-retries 1 -- --n 0
-submit -- --n 1
-ok "a job that removes it, and fails" status 0 "$lt" loop --log fail-only -- sh -c 'rm -rf "$LABTASKER_LOG_DIR"; exit $((1 - $1))' x '%(n)'
+for i in 0 1; do submit --max-retries 1 -- --n $i; done
+cat >job.sh <<'J'
+[ $1 -eq 1 ] || { rm -rf "$LABTASKER_LOG_DIR"; exit 1; }
+sleep 0.3
+[ -f "$LABTASKER_LOG_DIR/heartbeat.lock" ] && : >beats
+J
+ok "a job that removes it, and fails" status 0 "$lt" loop --log fail-only -- sh job.sh '%(n)'
 ok "is told once" same "$(grep -c 'No such file' err)" 1
+ok "and does not stop the heartbeats of the next" test -f beats
 if [ "$(getconf PATH_MAX . 2>err)" = 4096 ]; then
 	long=$(printf '%0100d' 0) dir=$PWD/long
 	while [ ${#dir} -lt 3880 ]; do dir=$dir/$long; done

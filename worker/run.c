@@ -722,7 +722,8 @@ take_finish(struct run *r)
 		summary = json_new();   /* as for one that the server does not take */
 		summary->root = json_mkobj(summary);
 		rundir_keep(&r->dir);
-		text = xprintf("the summary is longer than %d MiB: it is left out, and stays in %s", FINISH_MAX >> 20, r->dir.path);
+		text = xprintf("the summary is longer than %d MiB: it is left out%s%s", FINISH_MAX >> 20,
+		    r->dir.path ? ", and stays in " : "", r->dir.path ? r->dir.path : "");
 		say(r, text);
 	}
 	if (summary && summary->root->type == JSON_OBJ && r->want != NOTHING) {

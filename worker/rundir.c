@@ -239,22 +239,6 @@ undo_dir:
 }
 
 void
-rundir_keep(struct rundir *d)
-{
-	if (!d->keep)
-		return;
-	if (!rename(d->path, d->keep)) {
-		free(d->path);
-		d->path = d->keep;
-	} else {
-		if (errno != ENOENT)   /* else the job has removed it, as was said of its status.json */
-			warn("%s: %s: the run's files stay in %s until its next run, or the loop's end", d->keep, strerror(errno), d->path);
-		free(d->keep);
-	}
-	d->keep = NULL;
-}
-
-void
 rundir_clear(const struct rundir_opts *o, const char *slot)
 {
 	static const char *const names[] = {"task_info.json", "run.log", "heartbeat.lock", "status.json", "summary.json"};
@@ -415,7 +399,7 @@ bool
 rundir_beats(const struct rundir *d)
 {
 	char *path = d->path ? join(d->path, "heartbeat.lock") : NULL;
-	bool there = !path || !access(path, F_OK);
+	bool there = !path || !access(path, F_OK) || (errno != ENOENT && errno != ENOTDIR);   /* a look that fails removes nothing */
 
 	free(path);
 	return there;
@@ -430,4 +414,23 @@ rundir_close(struct rundir *d)
 	empty_log(d);   /* now: a file that is filled after it was emptied is written out when it is closed */
 	close(d->log);
 	forget(d);
+}
+
+void
+rundir_keep(struct rundir *d)
+{
+	char *keep = d->keep;
+
+	if (!keep)
+		return;
+	d->keep = NULL;
+	if (!rename(d->path, keep)) {
+		free(d->path);
+		d->path = keep;
+		return;
+	}
+	if (errno != ENOENT)   /* else the job has removed it, as was said of its status.json */
+		warn("%s: %s: the run's files stay in %s until its next run, or the loop's end", keep, strerror(errno), d->path);
+	free(keep);
+	rundir_close(d);   /* the directory is the next run's, with its heartbeat.lock */
 }

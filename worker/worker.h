@@ -45,7 +45,7 @@ struct rundir_opts {
 };
 /* Makes the directory of one run with task_info.json, run.log and heartbeat.lock.  -1 with err; nothing is left then. */
 int rundir_make(struct rundir *d, const struct rundir_opts *o, const struct json *task, int64_t wall, struct err *e);
-void rundir_keep(struct rundir *d);                         /* a slot's directory becomes this run's own, if it can */
+void rundir_keep(struct rundir *d);           /* a slot's directory becomes this run's own; where it cannot, this run has none any more */
 void rundir_clear(const struct rundir_opts *o, const char *slot);   /* removes a slot's directory */
 /* Appends output to run.log, without ANSI sequences unless raw, whatever the split. */
 void rundir_log(struct rundir *d, const char *p, size_t n);
