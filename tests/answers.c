@@ -147,6 +147,9 @@ static const struct row {
 	{"500", "", SHORT, .fetch = "500 none", .calls = "FF"},
 	{"cut", ONE, SHORT, .fetch = "cut task", .calls = "FFR"},
 	{"cut, their server: what it took goes back", "", SHORT, true, .fetch = "cut none", .calls = "FTPF", .body = "\"pending\""},
+	{"502, their server: what it took goes back", "", SHORT, true, .fetch = "502 none", .calls = "FTPF", .body = "\"pending\""},
+	{"500 again and again, their server", "", SHORT, true, .fetch = "500", .calls = "FTPFTPFTPFTPFTPFTPF", .rc = 1,
+	    .err = "loop: as scripted", .slow = true},
 	{"a run that has ended meanwhile", ONE, SHORT, .fetch = "cut 409 task", .calls = "FFFR"},
 };
 

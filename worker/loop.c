@@ -24,6 +24,7 @@ enum {
 	UNREACHABLE = 600,        /* seconds without an answer to a fetch, after which the loop gives up */
 	FLUSH = 5,                /* seconds for a slow reader of our output, at the end */
 	CALLS = 4,                /* fetches under way at once */
+	FAULTS = 6,               /* fetches in a row that a server may answer with 5xx */
 	HOLD = 60,                /* seconds that a server is asked to hold a fetch */
 	PARTING = 2,              /* seconds for the answer to one when we end: a task that it got is handed back */
 	WAKE = 60,                /* seconds that nothing wakes us, at most */
@@ -65,6 +66,7 @@ struct loop {
 	int64_t idle;             /* mono: since when there was nothing to do */
 	int64_t ask_at;           /* mono: while dry: when to ask again; 0: not by itself */
 	int polls;
+	int faults;               /* fetches in a row that were answered with 5xx */
 	int64_t begin_at;         /* mono: no fetch before */
 	int64_t end_at;           /* mono: the end of our time; INT64_MAX: none */
 	int stop;                 /* what ends us: a signal; 0: nothing yet */
@@ -418,19 +420,32 @@ refused(struct loop *l, const struct call *k)
 	close_loop(l, k->status == 403 ? EXIT_WORKER : k->status == 400 || k->status == 422 ? EXIT_USAGE : EXIT_REFUSED);
 }
 
+/* A time after which another server is asked again, the n-th in a row: they grow and differ. */
+static int64_t
+pause_after(int n)
+{
+	uint32_t r;
+
+	sys_random(&r, sizeof r);
+	return (n < 4 ? SECOND << n : 10 * SECOND) / 2 + (int64_t)(r % SECOND);
+}
+
 /* The queue has nothing for us. */
 static void
 found_nothing(struct loop *l, int64_t now)
 {
-	uint32_t r;
-
 	l->dry = true;
-	l->ask_at = 0;
-	if (!(l->o->wait > 0) || client_ours(l->client))
-		return;
-	sys_random(&r, sizeof r);   /* other servers are asked again, at intervals that grow and differ */
-	l->ask_at = now + (l->polls < 4 ? SECOND << l->polls : 10 * SECOND) / 2 + (int64_t)(r % SECOND);
-	l->polls++;
+	l->ask_at = l->o->wait > 0 && !client_ours(l->client) ? now + pause_after(l->polls++) : 0;
+}
+
+/* A fetch whose answer was lost, or is one of trouble.  The time for the next is not before that. */
+static void
+lost_fetch(struct loop *l, const struct call *k, int64_t now)
+{
+	int64_t at = k->status ? now + pause_after(l->faults++) : now;
+
+	l->looking = true;
+	l->begin_at = at > l->begin_at ? at : l->begin_at;
 }
 
 static void
@@ -438,8 +453,9 @@ fetched(struct loop *l, struct call *k, int64_t now)
 {
 	const struct json *found = call_get(k, "found");
 
-	if (k->status == 0 && k->unknown && !l->stop)
-		l->looking = true;
+	l->faults = k->status == 200 ? 0 : l->faults;
+	if (k->unknown && !l->stop && l->faults < FAULTS)
+		lost_fetch(l, k, now);
 	else if (k->status != 200)
 		refused(l, k);
 	else if (found && found->type == JSON_BOOL && found->is)
