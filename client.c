@@ -845,7 +845,8 @@ greet(struct client *c, bool auth, struct err *e)
 		    "queue_name and password in client.toml, or LABTASKER_QUEUE_NAME and LABTASKER_PASSWORD; "
 		    "`labtasker queue create-from-config` makes a queue that is not there");
 	else if (rc)
-		err_set(e, EXIT_REFUSED, "%s%s", k->err.msg, k->status || c->local || c->vain ? "" : "; does a server run there?");
+		err_set(e, EXIT_REFUSED, "%s%s", k->err.msg, k->status || c->vain ? "" : c->local ?
+		    "; does a server run there, as .labtasker/server.json says?" : "; does a server run there?");
 	call_free(k);
 	return rc;
 }

@@ -39,6 +39,11 @@ ok "all are there" same "$(count pending)" 8
 place down
 begin env LABTASKER_API_BASE_URL=http://127.0.0.1:1 LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=secretword "$lt" health
 down=$!
+place far
+mkdir .labtasker && echo x >.labtasker/password
+echo '{"version":"0.1.0","url":"http://0.0.0.0:1","host":"node7","pid":1,"store":"x"}' >.labtasker/server.json
+begin "$lt" health
+far=$!
 
 place killed
 for i in 1 2 3 4 5 6; do "$lt" submit -- --n $i >>ids 2>>err.submit </dev/null; done
@@ -114,3 +119,7 @@ wait $down
 ok "health of a server that is down" same $? 255
 ok "how often it was tried" has 'tried [1-9][0-9]* times' err
 ok "no secret in what it says" hasnt secretword err
+place far
+wait $far
+ok "health of another host's server that is down" same $? 255
+ok "says who names it" has 'does a server run there, as .labtasker/server.json says' err
