@@ -115,7 +115,7 @@ ask_all(struct client *c, struct call *const *k, size_t n)
 	for (size_t i = 0; i < n; i++)
 		client_send(c, k[i]);
 	for (;;) {
-		int64_t wake = INT64_MAX, left;
+		int64_t wake = INT64_MAX;
 
 		client_step(c, fds, nfds);
 		while (done < n && k[done]->done)
@@ -123,8 +123,7 @@ ask_all(struct client *c, struct call *const *k, size_t n)
 		if (done == n)
 			return;
 		nfds = client_fds(c, fds, &wake);
-		left = (wake - sys_mono()) / 1000 + 1;
-		if (poll(fds, (nfds_t)nfds, left < 0 ? 0 : left > 1000 ? 1000 : (int)left) < 0)
+		if (poll(fds, (nfds_t)nfds, sys_timeout(wake, sys_mono())) < 0)
 			nfds = 0;
 	}
 }
@@ -187,4 +186,11 @@ ask_check_password(const char *password, const char *option, struct err *e)
 {
 	return password_valid(str_of(password)) ? 0 :
 	    err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 to 100 characters", option);
+}
+
+int
+ask_check_name(const char *name, const char *option, struct err *e)
+{
+	return !name || name_valid(str_of(name)) ? 0 :
+	    err_set(e, EXIT_USAGE, "Invalid value for %s: '%s': it must be 1 to 100 letters, digits, _ and -", option, name);
 }

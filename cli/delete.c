@@ -78,8 +78,8 @@ delete_some(struct deletion *del, size_t from, size_t n)
 		del->rc = EXIT_REFUSED;
 }
 
-/* Whether it is meant; -1: nobody said so. */
-static int
+/* Whether it is meant. */
+static bool
 confirm(const struct deletion *del, bool yes)
 {
 	size_t n = del->select.nid;
@@ -88,14 +88,14 @@ confirm(const struct deletion *del, bool yes)
 	int answer;
 
 	if (yes || !n)
-		return 1;
+		return true;
 	question = n == 1 ? xprintf("Delete %s %s?", noun, del->select.ids[0]) : xprintf("Delete %lu %ss?", (unsigned long)n, noun);
 	answer = tty_yes(question, false);
 	free(question);
-	if (answer == 1)
-		return 1;
-	warn(answer ? "%s: nothing was deleted: say -y to delete without being asked" : "%s: nothing was deleted", del->x->cmd->name);
-	return 0;
+	if (answer < 1)
+		warn(answer ? "%s: nothing was deleted: say -y to delete without being asked" : "%s: nothing was deleted",
+		    del->x->cmd->name);
+	return answer == 1;
 }
 
 static int

@@ -101,13 +101,12 @@ show_event(struct listener *l)
 		return;
 	}
 	check_sequence(l, json_gets(d->root, "sequence"));
-	if (l->a->val[COMPACT].num) {
+	if (l->a->val[COMPACT].num)
 		put_compact(&b, d->root, event);
-	} else if (l->a->val[JSON].num) {
+	else if (l->a->val[JSON].num)
 		out_json(&b, d->root);
-	} else {
+	else
 		put_yaml(&b, d, event, l->a->val[VERBOSE].num);
-	}
 	if (out_end(&b))
 		exit(EXIT_REFUSED);
 	json_free(d);

@@ -96,9 +96,7 @@ ask_until(const char *prompt, const char *deflt, int (*check)(const char *text, 
 static int
 check_name(const char *text, struct err *e)
 {
-	if (name_valid(str_of(text)))
-		return 0;
-	return err_set(e, EXIT_USAGE, "Invalid value for --queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", text);
+	return ask_check_name(text, "--queue-name", e);
 }
 
 static int

@@ -360,7 +360,7 @@ prune(const struct context *x, const struct args *a, struct err *e)
 	if (!c)
 		return rc;
 	find_runs(x, &l);
-	rc = prune_runs(x, c, &l, sys_wall() / 1000000 - (int64_t)(age < 1e9 ? age : 1e9));
+	rc = prune_runs(x, c, &l, sys_wall() / SECOND - (int64_t)(age < 1e9 ? age : 1e9));
 	free_runs(&l);
 	client_close(c);
 	return rc;

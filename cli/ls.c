@@ -288,11 +288,10 @@ cmd_task_get(struct context *x, struct args *a)
 	k = call_new(API_TASK_GET);
 	memcpy(k->id, l.select.ids[0], sizeof l.select.ids[0]);
 	rc = ask_get(x, c, k) < 0 ? EXIT_REFUSED : 0;
-	if (!rc && l.fmt == JSONL) {
+	if (!rc && l.fmt == JSONL)
 		out_json(&b, pick(&l, d, k->doc->root));
-	} else if (!rc) {
+	else if (!rc)
 		out_object(&b, pick(&l, d, k->doc->root));
-	}
 	if (!rc && out_flush(&b) < 0)
 		rc = EXIT_REFUSED;
 out:

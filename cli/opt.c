@@ -174,7 +174,8 @@ read_value(const struct opt *o, const char *text, struct optval *v)
 		return parse_float(str_of(text), &v->real) < 0 ? "a number" : NULL;
 	case OPT_DURATION:
 	case OPT_OPTIONAL:
-		return parse_duration(str_of(text), &v->real) < 0 || v->real < 0 || v->real > FOREVER ? "a duration (90, 1.5, 1h30m)" : NULL;
+		return parse_duration(str_of(text), &v->real) < 0 || v->real < 0 || v->real > FOREVER ?
+		    "a duration (90, 1.5, 1h30m)" : NULL;
 	case OPT_CHOICE:
 		v->num = choice(o->arg, text);
 		return v->num < 0 ? o->arg : NULL;

@@ -69,7 +69,8 @@ print_created(const struct context *x, const struct call *k, const struct args *
 
 	if (a->val[QUIET].num || uuid_parse(id, raw) < 0)
 		return ask_print(x, k, "queue_id");
-	buf_printf(&b, a->val[JSON].num ? "{\"queue_name\":\"%s\",\"queue_id\":\"%s\"}\n" : "queue_name: %s\nqueue_id: %s\n", name, id.p);
+	buf_printf(&b, a->val[JSON].num ? "{\"queue_name\":\"%s\",\"queue_id\":\"%s\"}\n" : "queue_name: %s\nqueue_id: %s\n",
+	    name, id.p);
 	return out_end(&b);
 }
 
@@ -115,9 +116,7 @@ cmd_queue_create(struct context *x, struct args *a)
 	int rc;
 
 	name = get_name(&a->val[NAME], &e);
-	if (name && !name_valid(str_of(name)))
-		err_set(&e, EXIT_USAGE, "Invalid value for --queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
-	if (!e.code)
+	if (name && !ask_check_name(name, "--queue-name", &e))
 		password = get_password(a, &e);
 	if (e.code || ask_check_password(password, "--password", &e) < 0)
 		rc = ask_fail(x, &e);
@@ -160,11 +159,10 @@ print_queue(const struct call *k, bool as_json)
 	if (!q)
 		return EXIT_REFUSED;
 	json_remove(q, str_of("notification"));
-	if (as_json) {
+	if (as_json)
 		out_json(&b, q);
-	} else {
+	else
 		out_object(&b, q);
-	}
 	return out_end(&b);
 }
 
@@ -300,9 +298,8 @@ update_body(struct json_doc *d, const struct args *a, const char *password, stru
 
 	if (e->code)
 		return -1;
-	if (name && !name_valid(str_of(name)))
-		return err_set(e, EXIT_USAGE,
-		    "Invalid value for --new-queue-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
+	if (ask_check_name(name, "--new-queue-name", e) < 0)
+		return -1;
 	json_settext(d, d->root, "new_queue_name", name);
 	json_settext(d, d->root, "new_password", password);
 	if (metadata)

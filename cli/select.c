@@ -94,9 +94,8 @@ select_set(struct select *s, const struct select_text *t, struct err *e)
 {
 	bool task = s->api == API_TASK_SEARCH;
 
-	if (t->name && !name_valid(str_of(t->name)))
-		return err_set(e, EXIT_USAGE, "Invalid value for --%s-name: '%s': it must be 1 to 100 letters, digits, _ and -",
-		    task ? "task" : "worker", t->name);
+	if (ask_check_name(t->name, task ? "--task-name" : "--worker-name", e) < 0)
+		return -1;
 	if (t->id && !utf8_valid(t->id, strlen(t->id)))
 		return err_set(e, EXIT_USAGE, "Invalid value for --%s-id: it must be an id", task ? "task" : "worker");
 	if (t->limit && t->limit->given && t->limit->num < 0)
@@ -256,6 +255,18 @@ id_test(struct json_doc *d, const char *op, struct json *v)
 	return obj;
 }
 
+/* [["_id", 1]] */
+static struct json *
+id_order(struct json_doc *d)
+{
+	struct json *sort = json_mkarr(d), *pair = json_mkarr(d);
+
+	json_push(pair, json_mkstr(d, str_of("_id")));
+	json_push(pair, json_mkint(d, 1));
+	json_push(sort, pair);
+	return sort;
+}
+
 static struct json *
 both(struct json_doc *d, struct json *one, const struct json *other)
 {
@@ -271,7 +282,7 @@ both(struct json_doc *d, struct json *one, const struct json *other)
 	return obj;
 }
 
-/* The body of a search: filter goes before the selection's own. */
+/* The body of a search, with filter in the place of the selection's own. */
 static struct json_doc *
 request(const struct select *s, struct json_doc *d, const struct json *filter, const struct json *sort, int64_t offset,
     int64_t limit)
@@ -352,17 +363,14 @@ int
 select_page(const struct context *x, struct client *c, const struct select *s, size_t from, const struct json **v, struct call **k)
 {
 	struct json_doc *d = json_new();
-	struct json *in = json_mkarr(d), *sort = json_mkarr(d), *pair = json_mkarr(d);
+	struct json *in = json_mkarr(d);
 	size_t n = s->nid - from < SELECT_PAGE ? s->nid - from : SELECT_PAGE;
 	struct select bare = {.api = s->api, .verbose = s->verbose};
 	const struct json *list;
 
 	for (size_t i = 0; i < n; i++)
 		json_push(in, json_mkstr(d, str_of(s->ids[from + i])));
-	json_push(pair, json_mkstr(d, str_of("_id")));
-	json_push(pair, json_mkint(d, 1));
-	json_push(sort, pair);
-	list = fetch(x, c, &bare, request(&bare, d, id_test(d, "$in", in), sort, 0, SELECT_PAGE), k);
+	list = fetch(x, c, &bare, request(&bare, d, id_test(d, "$in", in), id_order(d), 0, SELECT_PAGE), k);
 	if (list)
 		place(list, id_key(s), s->ids + from, n, v);
 	json_free(d);
@@ -512,17 +520,14 @@ next_page(const struct context *x, struct client *c, const struct select *s, cha
     struct rows *r)
 {
 	struct json_doc *d = json_new();
-	struct json *sort = json_mkarr(d), *pair = json_mkarr(d), *filter = NULL;
+	const struct json *filter = s->filter;
 	const struct json *list;
 	struct call *k;
 	int64_t n = -1;
 
-	json_push(pair, json_mkstr(d, str_of("_id")));
-	json_push(pair, json_mkint(d, 1));
-	json_push(sort, pair);
 	if (last[0])
 		filter = both(d, id_test(d, "$gt", json_mkstr(d, str_of(last))), s->filter);
-	list = fetch(x, c, s, request(s, d, filter ? filter : s->filter, sort, 0, SELECT_PAGE), &k);
+	list = fetch(x, c, s, request(s, d, filter, id_order(d), 0, SELECT_PAGE), &k);
 	if (list)
 		n = (int64_t)list->len;
 	for (const struct json *v = list ? list->head : NULL; v; v = v->next) {

@@ -6,14 +6,6 @@
 
 #include <string.h>
 
-static int
-check_name(const char *name, struct err *e)
-{
-	if (!name || name_valid(str_of(name)))
-		return 0;
-	return err_set(e, EXIT_USAGE, "Invalid value for --task-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
-}
-
 enum {
 	S_NAME, S_ARGS, S_METADATA, S_CMD, S_HEARTBEAT, S_TIMEOUT, S_RETRIES, S_PRIORITY, S_FROM, S_TASKS, S_CSV, S_TYPED,
 	S_SWEEP, S_KEY, S_END
@@ -58,7 +50,7 @@ submit_body(struct json_doc *d, const struct args *a, bool many, struct err *e)
 	const char *metadata = a->val[S_METADATA].text, *cmd = a->val[S_CMD].text;
 	struct json *args = task_args(d, a, e), *m = metadata ? literal_dict(d, "--metadata", metadata, e) : NULL;
 
-	if (!args || (metadata && !m) || check_name(a->val[S_NAME].text, e) < 0)
+	if (!args || (metadata && !m) || ask_check_name(a->val[S_NAME].text, "--task-name", e) < 0)
 		return -1;
 	if (!many && !args->len && !(cmd && *cmd))
 		return err_set(e, EXIT_USAGE, "a task needs arguments or --cmd: labtasker task submit -- --prompt \"a horse\"");

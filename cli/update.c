@@ -143,6 +143,15 @@ const struct opt task_update_opts[] = {
 	[END] = {0}
 };
 
+static int
+assign_all(struct json_doc *d, struct json *update, const char *const *word, int n, struct err *e)
+{
+	for (int i = 0; i < n; i++)
+		if (edit_assign(d, update, word[i], e) < 0)
+			return -1;
+	return 0;
+}
+
 /* The changes that were given, in one object; empty: there are none. */
 static struct json *
 read_assigns(struct json_doc *d, const struct args *a, struct err *e)
@@ -159,15 +168,9 @@ read_assigns(struct json_doc *d, const struct args *a, struct err *e)
 		err_set(e, EXIT_USAGE, "give changes with -u or after --, not both");
 		return NULL;
 	}
-	for (int i = 0; i < u->nlist; i++)
-		if (edit_assign(d, update, u->list[i], e) < 0)
-			return NULL;
-	for (int i = 0; i < a->nword; i++)
-		if (edit_assign(d, update, a->word[i], e) < 0)
-			return NULL;
-	for (int i = 0; i < a->nrest; i++)
-		if (edit_assign(d, update, a->rest[i], e) < 0)
-			return NULL;
+	if (assign_all(d, update, u->list, u->nlist, e) < 0 || assign_all(d, update, (const char *const *)a->word, a->nword, e) < 0 ||
+	    assign_all(d, update, (const char *const *)a->rest, a->nrest, e) < 0)
+		return NULL;
 	return update;
 }
 

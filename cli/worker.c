@@ -30,10 +30,8 @@ create_body(struct json_doc *d, const struct args *a, struct err *e)
 	const char *name = a->val[NAME].text, *text = a->val[METADATA].text;
 	struct json *metadata = text ? literal_dict(d, "--metadata", text, e) : NULL;
 
-	if (text && !metadata)
+	if ((text && !metadata) || ask_check_name(name, "--worker-name", e) < 0)
 		return -1;
-	if (name && !name_valid(str_of(name)))
-		return err_set(e, EXIT_USAGE, "Invalid value for --worker-name: '%s': it must be 1 to 100 letters, digits, _ and -", name);
 	json_settext(d, d->root, "worker_name", name);
 	if (metadata)
 		json_sets(d, d->root, "metadata", metadata);
