@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* calc.c: expressions on a document, row by row; what is refused; numbers at their ends; times. */
 #include "../server/calc.c"
+#include "parse.h"
 #include "test.h"
 
 #include <math.h>
-
-static struct json_doc *
-parse(const char *text)
-{
-	struct err e = {0};
-	struct json_doc *d = json_parse(text, strlen(text), &e);
-
-	if (!d)
-		fprintf(stderr, "%s: %s\n", text, e.msg), abort();
-	return d;
-}
 
 static const struct json *
 get(void *doc, struct str name)

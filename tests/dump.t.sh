@@ -63,11 +63,8 @@ ok "a line that is no task" status 2 "$lt" queue load bad
 ok "is named" has 'bad:3:' err
 
 place second
-"$lt" serve --host 127.0.0.1 --port 0 --store store >out 2>serve.err &
-pid=$!
-await has 'http://' serve.err
-LABTASKER_API_BASE_URL=$(sed -n 's/.*\(http:\/\/[0-9.:]*\).*/\1/p' serve.err | head -n 1)
-LABTASKER_QUEUE_NAME=one LABTASKER_PASSWORD=p
+serve_port
+LABTASKER_API_BASE_URL=$url LABTASKER_QUEUE_NAME=one LABTASKER_PASSWORD=p
 export LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 "$lt" queue create-from-config -q >out 2>err
 "$lt" queue load ../from/dump 2>err
@@ -79,5 +76,5 @@ ok "with new ids" has '5 of them have new ids' err
 ok "all the same" same "$(kept dump)" "$(kept ../from/dump)"
 ok "again" status 0 "$lt" queue load ../from/dump
 ok "adds nothing" same "$("$lt" task ls -q --no-pager | wc -l | tr -d ' ')" 5
-kill $pid
-wait $pid
+kill $server
+wait $server

@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* edit.c: what is written for an editor reads back as no change, whatever the tasks hold; every cut of it ends well. */
 #include "../cli/edit.c"
+#include "parse.h"
 #include "test.h"
-
-static struct json_doc *
-parse(const char *text)
-{
-	struct err e = {0};
-	struct json_doc *d = json_parse(text, strlen(text), &e);
-
-	check(d != NULL, "%s: %s", text, e.msg);
-	return d;
-}
 
 static const char *const tasks[] = {
 	"[]",

@@ -13,10 +13,7 @@ guide() {
 }
 
 place guide
-labtasker serve --host 127.0.0.1 --port 0 --store store 2>serve.err </dev/null &
-server=$!
-await test -f store/server.json
-url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+serve_port
 labtasker init -q --url "$url" --queue-name my-project --password secret --no-create-queue 2>err
 ok "queue create-from-config" guide 0 'labtasker queue create-from-config'
 ok "queue get" guide 0 'labtasker queue get'

@@ -64,5 +64,14 @@ await() {
 		sleep 0.05
 	done
 }
+# address [STORE]: the URL in its server.json.
+address() { sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "${1:-store}/server.json"; }
+# serve_port [PORT]: a server of ./store on TCP, as $server and $url; what it says is in serve.err.
+serve_port() {
+	"$lt" serve --host 127.0.0.1 --port "${1:-0}" --store store 2>serve.err </dev/null &
+	server=$!
+	await grep -q "\"pid\": *$server[,}]" store/server.json
+	url=$(address)
+}
 count() { "$lt" task ls --no-pager -q -s "$1" | wc -l | tr -d ' '; }
 gone() { ! kill -0 "$1" 2>/dev/null; }

@@ -185,13 +185,7 @@ done
 exec 7<&-
 
 place away
-serving() {
-	"$lt" serve --host 127.0.0.1 --port ${1:-0} --store store >serve.out 2>&1 </dev/null &
-	server=$!
-	await grep -qs "\"pid\": *$server[,}]" store/server.json
-	url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
-}
-serving
+serve_port
 LABTASKER_API_BASE_URL=$url LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=p
 export LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 "$lt" queue create --queue-name q --password p >out
@@ -210,7 +204,7 @@ await has 'ran 3' out
 kill -9 $server
 ok "a waiting loop says that the server is gone" await has 'trying again' err
 sleep 1   # its heartbeats may not get through either, which is no news
-serving "${url##*:}"
+serve_port "${url##*:}"
 submit -- --n 2
 : >go
 ok "goes on when it is back" await has 'ran 2' out

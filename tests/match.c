@@ -4,20 +4,10 @@
  * ARG/filters.
  */
 #include "../server/match.c"
+#include "parse.h"
 #include "test.h"
 
 #include <time.h>
-
-static struct json_doc *
-parse(const char *text)
-{
-	struct err e = {0};
-	struct json_doc *d = json_parse(text, strlen(text), &e);
-
-	if (!d)
-		fprintf(stderr, "%s: %s\n", text, e.msg), abort();
-	return d;
-}
 
 static const struct json *
 get(void *doc, struct str name)

@@ -46,7 +46,7 @@ S
 sh serve.sh "$lt" 2>serve.err </dev/null &
 server=$!
 await test -f store/server.json
-url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+url=$(address)
 export LABTASKER_API_BASE_URL=$url LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=p
 ok "queue create" status 0 "$lt" queue create --queue-name q --password p
 i=0
@@ -63,10 +63,8 @@ ok "what was acknowledged is there, and nothing else" cmp a b
 ok "it said so" has 'changes are refused' serve.err
 kill -9 $server
 wait $server 2>/dev/null
-"$lt" serve --host 127.0.0.1 --port 0 --store store 2>>serve.err </dev/null &
-server=$!
-await grep -q "\"pid\":$server," store/server.json
-LABTASKER_API_BASE_URL=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+serve_port
+LABTASKER_API_BASE_URL=$url
 ok "with room again" status 0 "$lt" task ls --no-pager -q
 sort out >b
 ok "the same after a restart" cmp a b
@@ -102,7 +100,7 @@ bare() {
 	unset LABTASKER_ROOT
 	"$@" root /lt serve --host 127.0.0.1 --port 0 --store /q/store 2>said </dev/null & server=$!
 	ok "$who: serve" await test -f root/q/store/server.json
-	url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' root/q/store/server.json)
+	url=$(address root/q/store)
 	ok "$who: a queue there" status 0 env LABTASKER_API_BASE_URL="$url" "$lt" queue create --queue-name q --password p
 	child=$(cat /proc/$server/task/$server/children 2>/dev/null)   # of unshare
 	kill ${child:-$server}

@@ -13,13 +13,9 @@ slurp(const char *corpora, const char *name)
 {
 	char *path = xprintf("%s/http/Http11Probe/%s", corpora, name);
 	struct buf b = {0};
-	char c[4096];
-	ssize_t n;
-	int fd = open(path, O_RDONLY);
+	struct err e;
 
-	while ((n = read(fd, c, sizeof c)) > 0)
-		buf_add(&b, c, (size_t)n);
-	close(fd);
+	check(!sys_slurp(path, 1 << 20, &b, &e), "%s", e.msg);
 	free(path);
 	return b;
 }

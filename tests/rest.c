@@ -353,21 +353,6 @@ test_run_tokens(void)
 /* ---- who is let in ---- */
 
 /* What a file holds. */
-static struct buf
-slurp(const char *path)
-{
-	struct buf b = {0};
-	char c[4096];
-	ssize_t n;
-	int fd = open(path, O_RDONLY);
-
-	while ((n = read(fd, c, sizeof c)) > 0)
-		buf_add(&b, c, (size_t)n);
-	close(fd);
-	buf_addc(&b, 0);
-	return b;
-}
-
 /* More wrong passwords at once than the line takes: some are told to come again, and who was right once is not kept waiting. */
 static void
 test_wrong_passwords(void)
@@ -433,7 +418,8 @@ test_secrets(void)
 		{"GET", "/api/v1/queues/me", NULL, "Authorization: Bearer S3CRETpw\r\n", NULL, 401},
 	};
 	static const char coded[] = "UzNDUkVUc";   /* "S3CRETp" as base64, at one of its three places */
-	struct buf log, journal;
+	struct buf log = {0}, journal = {0};
+	struct err e;
 	char path[128];
 
 	live_stop(SIGTERM);
@@ -447,9 +433,8 @@ test_secrets(void)
 		reply_free(&r);
 	}
 	live_stop(SIGTERM);
-	log = slurp(live.log);
 	snprintf(path, sizeof path, "%s/store/journal", live.root);
-	journal = slurp(path);
+	check(!sys_slurp(live.log, 1 << 20, &log, &e) && !sys_slurp(path, 1 << 20, &journal, &e), "%s", e.msg);
 	check(strstr(log.p, "/api/v1/queues/me") != NULL, "the log has its lines: %s", log.p);
 	check(!strstr(log.p, "S3CRET") && !strstr(log.p, coded), "the log has no password");
 	check(!strstr(journal.p, "S3CRET"), "the journal has no password");

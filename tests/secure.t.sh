@@ -31,10 +31,8 @@ ok "who can read it" same "$(count success)" 1
 
 place argv
 echo "$secret" >pw
-"$lt" serve --host 127.0.0.1 --port 0 --store store 2>said &
-server=$!
-await test -f store/server.json
-LABTASKER_API_BASE_URL=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+serve_port
+LABTASKER_API_BASE_URL=$url
 export LABTASKER_API_BASE_URL
 kill -STOP $server
 "$lt" queue create --password "$secret" --queue-name p >out 2>err </dev/null &
@@ -62,7 +60,7 @@ LABTASKER_PASSWORD=$secret
 export LABTASKER_PASSWORD
 ok "a job" status 0 "$lt" loop --no-use-pty -- sh -c 'env; cat "$LABTASKER_LOG_DIR"/*; : %(n)'
 ok "has it neither in its environment nor in its directory" hasnt "$secret" out
-ok "nor has the log of the server" hasnt "$secret" said
+ok "nor has the log of the server" hasnt "$secret" serve.err
 ok "another queue" env LABTASKER_QUEUE_NAME=other sh -c '"$0" task ls >out 2>err; [ $? -eq 1 ]' "$lt"
 ok "nor have messages" hasnt "$secret" err
 unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD

@@ -8,10 +8,7 @@ added() { grep -vxFf "$1" "$2"; }
 prints() { printf '%s\n' "$@" >want; cmp want out || { cat out; false; }; }
 
 place server
-"$lt" serve --host 127.0.0.1 --port 0 --store store 2>serve.err </dev/null &
-server=$!
-await test -f store/server.json
-url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+serve_port
 
 place init
 ok "nobody to ask" status 2 "$lt" init

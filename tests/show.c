@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* show.c: the text of queues, tasks and workers; what filters see; searches against sorts that are plainly right. */
 #include "../server/show.c"
+#include "parse.h"
 #include "test.h"
 
 static struct store *store;
 static struct queue *queue;
-
-static struct json_doc *
-parse(const char *text)
-{
-	struct err e = {0};
-	struct json_doc *d = json_parse(text, strlen(text), &e);
-
-	if (!d)
-		fprintf(stderr, "%s: %s\n", text, e.msg), abort();
-	return d;
-}
 
 static struct now
 at(int64_t second)

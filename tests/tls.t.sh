@@ -107,7 +107,7 @@ serving() {
 	shift 2
 	"$lt" serve --port 0 --store store --cert "$cert" --key "$key" "$@" 2>said & pid=$!
 	await test -f store/server.json
-	LABTASKER_API_BASE_URL=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' store/server.json)
+	LABTASKER_API_BASE_URL=$(address)
 }
 ended() {
 	kill $pid

@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* tree.c: the text of shapes, one shape for the same keys, and no more, no less (SPEC 1.2). */
 #include "../server/tree.c"
+#include "parse.h"
 #include "test.h"
 
 static const unsigned char seed[16] = "0123456789abcde";
-
-static struct json_doc *
-parse(const char *text)
-{
-	struct err e = {0};
-	struct json_doc *d = json_parse(text, strlen(text), &e);
-
-	if (!d)
-		fprintf(stderr, "%s: %s\n", text, e.msg), abort();
-	return d;
-}
 
 static void
 test_text(void)

@@ -20,10 +20,7 @@ export TERM=dumb COLUMNS=80
 unset NO_COLOR PAGER VISUAL EDITOR
 
 place server
-"$lt" serve --host 127.0.0.1 --port 0 --store store 2>serve.err </dev/null &
-server=$!
-await test -f store/server.json
-url=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' store/server.json)
+serve_port
 
 place gone
 ok "a server without --log, whose terminal is gone," play 0 "$lt" serve --host 127.0.0.1 --port 0 --store store <<S
