@@ -27,6 +27,7 @@ import inspect
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -400,5 +401,8 @@ def submit_task(task_name=None, args=None, metadata=None, cmd=None, heartbeat_ti
                                stderr=subprocess.PIPE)
     out, err = process.communicate((_dumps(task, "submit_task") + "\n").encode("ascii"))
     if process.returncode:
-        raise LabtaskerRuntimeError(err.decode("utf-8", "replace").strip())
+        text = err.decode("utf-8", "replace").strip()
+        why = re.search("standard input(:1:[0-9]+| 1): (.*?)(?:; not sent: from line 1 on)?$", text, re.M)   # of no line that the caller wrote
+        error = LabtaskerValueError if why and why.group(1) != " 1" else LabtaskerRuntimeError
+        raise error("submit_task: " + why.group(2) if why else text)
     return Task({"task_id": out.decode("ascii").strip()})

@@ -282,6 +282,18 @@ fields
 ok "its id" has "$(cat out)" ls
 ok "its args" has "\"args\":{\"n\":{\"a\":\"it's\"}}" ls
 ok "and the rest" has '"task_name":"first".*"max_retries":7.*"priority":20.*"tags"' ls
+cat >wrong.py <<'P'
+import labtasker
+for task in {"args": {}}, {"args": {"a b": 1}}, {"args": {"a": 1, "a.b": 2}}:
+    try:
+        labtasker.submit_task(**task)
+    except labtasker.LabtaskerError as e:
+        print("%s: %s" % (type(e).__name__, e))
+P
+ok "what is no task" status 0 python3 wrong.py
+ok "is a wrong value" has "^LabtaskerValueError: submit_task: a task needs arguments, or a command$" out
+ok "of which the reason is told" has "^LabtaskerValueError: submit_task: 'a b' cannot be an argument's name: [^;]*$" out
+ok "also where the server refuses it" has "^LabtaskerRuntimeError: submit_task: Key 'a.b' is in conflict with another key$" out
 echo 'import labtasker; print(labtasker.submit_task(args={"long": "x" * 1000000}, priority=1).task_id)' >long.py
 ok "args longer than a command line takes" status 0 python3 long.py
 "$lt" task delete -yq "$(cat out)"
