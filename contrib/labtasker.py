@@ -14,7 +14,8 @@
 
 It takes the place of the package of that name.  main() becomes `labtasker loop --pipe -- THIS PROGRAM AGAIN`, whose processes call the function for
 each task (PROTOCOL 5).  So what stands before main() runs once in each of them, not for each task, and what follows it runs
-at their end, when there are no more tasks; the loop gives them --grace for it.  There is one loop in a program.
+at their end, when there are no more tasks; the loop gives them --grace for it.  There is one loop in a program,
+and none in a program that is itself the job of labtasker loop.
 
 A function that returns has succeeded, an exception fails its task.  What it prints goes to stderr and into the task's run.log.
 
@@ -337,6 +338,9 @@ def loop(required_fields=None, extra_filter=None, cmd=None, worker_id=None, crea
                 raise LabtaskerRuntimeError("%s: there is one labtasker.loop in a program: %s" % (name, _serves))
             if _serves:
                 return _serve(call)
+            if is_enabled() or "LABTASKER_SLOT" in os.environ:
+                raise LabtaskerRuntimeError("%s: this is the job of a loop already, and would be one of its own, for other tasks: start the "
+                                            "program by itself, with LABTASKER_LOOP_OPTIONS if need be" % name)
             fields = list(required_fields or []) + [m.alias or n for n, m, _ in markers]
             _become(name, _options(sorted(set(fields), key=fields.index), extra_filter, worker_id, create_worker_kwargs, eta_max,
                                    heartbeat_timeout))

@@ -4,7 +4,7 @@ lt=${LABTASKER:-$PWD/labtasker}
 case $lt in /*) ;; *) lt=$PWD/$lt ;; esac
 top=$PWD
 unset LABTASKER_ROOT LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD LABTASKER_PASSWORD_FILE
-unset LABTASKER_WORKER_ID LABTASKER_TASK_ID LABTASKER_LOG_DIR http_proxy no_proxy
+unset LABTASKER_WORKER_ID LABTASKER_TASK_ID LABTASKER_LOG_DIR LABTASKER_SLOT http_proxy no_proxy
 name=$(basename "$0")
 base=$(cd "$(mktemp -d)" && pwd -P) || exit 2
 passed=0 failed=0

@@ -350,6 +350,15 @@ echo 'import labtasker
 @labtasker.loop()
 def main():
     yield 1' >later.py
+submit --max-retries 1 -- --n 3
+for how in "-- python3 two.py %(n)" "--pipe --require n -- python3 two.py"; do
+	ok "a loop as a job: $how" status 0 "$lt" loop $how
+	ok "is refused, for it would take other tasks" has 'the job of a loop already' err
+	fields -s failed
+	ok "and its own has failed" has '"args":{"n":3}' ls
+	"$lt" task requeue -q -s failed
+done
+"$lt" task cancel -q -s pending
 ok "a generator, whose call would run nothing" status 1 python3 later.py
 ok "is refused" has 'LabtaskerTypeError: main: .*generator' err
 echo 'import labtasker
