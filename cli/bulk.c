@@ -373,8 +373,10 @@ struct source {
 static int
 read_task(struct source *s, struct json_doc **d, struct str rec, size_t line, struct err *e)
 {
+	static const char object[] = "this line must be a JSON object: {\"lr\": 0.1}";
 	struct err why = {0};
 	struct json *own;
+	char text[sizeof why.msg + sizeof object + 2];
 
 	if (s->in.csv) {
 		*d = json_new();
@@ -383,11 +385,13 @@ read_task(struct source *s, struct json_doc **d, struct str rec, size_t line, st
 			return -1;
 	} else {
 		*d = json_parse(rec.p, rec.n, &why);
-		if (!*d)
-			return bad_input(&s->in, line, why.pos + 1, e, why.msg);
+		if (!*d) {
+			snprintf(text, sizeof text, "%s: %s", why.msg, object);
+			return bad_input(&s->in, line, why.pos + 1, e, text);
+		}
 		own = (*d)->root;
 		if (own->type != JSON_OBJ)
-			return bad_input(&s->in, line, 1, e, "this line must be a JSON object: {\"lr\": 0.1}");
+			return bad_input(&s->in, line, 1, e, object);
 	}
 	if (compose(*d, s->bulk->base, own, s->in.whole, &why) < 0)
 		return bad_input(&s->in, line, 1, e, why.msg);

@@ -84,6 +84,7 @@ bad() {   # bad TEXT FILE LINE:COL WORD OPTION: FILE with that text (printf's) i
 	status 2 "$lt" submit "$5" "$f" && has "^labtasker: task submit: $f:$at: .*$word" err && same "$(lines err)" 1
 }
 ok "JSON" bad '{"a": 1}\n{"a": 1,}\n' x.jsonl 2:9 'property name' --from
+ok "words" bad 'a b\n' x.jsonl 1:1 'must be a JSON object' --from
 ok "an object a line" bad '{"a": 1}\n[1]\n' x.jsonl 2:1 object --from
 ok "a key that the server refuses" bad '{"a b": 1}\n' x.jsonl 1:1 "'a b'" --from
 ok "within, too" bad '{"a": {"b": {"": 1}}}\n' x.jsonl 1:1 "''" --from
