@@ -101,7 +101,7 @@ static const struct row {
 	{"413", ONE, SHORT, .report = "413 200", .calls = "FRS"},
 	{"422", ONE, FAIL, .report = "422", .calls = "FRS", .left = "\"reported\": false", .err = "it stays in"},
 	{"404", ONE, SHORT, .report = "404", .calls = "FR", .left = "\"reported\": false", .err = "not taken"},
-	{"409", ONE, FAIL, .report = "409", .calls = "FR", .left = "\"reported\": false", .err = "not taken"},
+	{"409", ONE, FAIL, .report = "409", .calls = "FR", .left = "\"reported\": false", .err = "not taken: the task was cancelled, timed out"},
 	{"409, their server", ONE, FAIL, true, .report = "409", .calls = "FR", .left = "\"reported\": false"},
 	{"500", ONE, SHORT, .report = "500 500 500 500 200", .calls = "FRRRRR", .left = "success"},
 	{"503", ONE, SHORT, .report = "503 503 200", .calls = "FRRR"},

@@ -38,6 +38,7 @@ enum {
 
 enum state { JOB, ASK, LOOK, REPORT, BARE, WORKER, AMEND, BACK, OVER, STATES };
 enum want { NOTHING, SUCCESS, FAILED, CANCELLED, PENDING };
+static const char elsewhere[] = "the task was cancelled, timed out, or was given to another";   /* what a 409 means */
 static const char *const words[] = {[NOTHING] = NULL, [SUCCESS] = "success", [FAILED] = "failed", [CANCELLED] = "cancelled",
     [PENDING] = "pending"};
 
@@ -346,7 +347,7 @@ on_report(struct run *r, struct call *k, int64_t now)
 	if ((k->status == 404 || k->status == 409) && r->finished)
 		over(r);   /* the job has reported itself */
 	else if (k->status == 404 || k->status == 409)
-		dropped(r, k->err.msg);
+		dropped(r, k->status == 409 ? elsewhere : k->err.msg);
 	else if (k->status == 400 && r->want == FAILED && !r->bare)
 		go(r, WORKER, now);
 	else if (r->bare)
@@ -456,7 +457,7 @@ beat_answered(struct run *r, int64_t now)
 	else if (k->status >= 200 && k->status < 300)
 		r->alive = now;
 	else if (k->status == 409)
-		stop_lost(r, "the task was cancelled, timed out, or was given to another", now);
+		stop_lost(r, elsewhere, now);
 	else if ((k->status == 403 || k->status == 404) && r->state == JOB && !r->lost) {
 		r->beat = call_for(r, API_TASK_GET);
 		r->beat->deadline = now + r->interval;
