@@ -4,8 +4,9 @@
  * at once.  A row names the answers to each kind of call in their order, the last for ever; then the calls that must have come, how
  * the loop ended, what it said and what it left.  The server tells rows apart by the path before /api.
  *
- *   answers    a status; 429:1 with Retry-After; mine, other, nobody, ended: a task as it is then; task, late (0.1 s), none; active,
- *              suspended: a worker; cut, half: the connection ends before, within the answer; junk; text: no JSON; hang
+ *   answers    a status; 429:1 with Retry-After; mine, other, nobody, ended: a task as it is then; task, late (0.1 s), lasting (a
+ *              lease of 1e300 s), none; active, suspended: a worker; cut, half: the connection ends before, within the answer; junk;
+ *              text: no JSON; hang
  *   calls      F fetch, R report, S report without summary, P update, L look at the task, W at the worker, T search; B heartbeat, b one
  *              without worker
  * ROW=N in the environment: that row alone; an argument: the slow ones too.
@@ -117,6 +118,7 @@ static const struct row {
 	{"502, their server: it had arrived", ONE, SHORT, true, .report = "502", .look = "ended", .calls = "FRL"},
 	{"no answer", ONE, SHORT, .report = "hang 200", .calls = "FRR", .slow = true},
 	{"401 for a moment", ONE, SHORT, .report = "401 200", .calls = "FRR"},
+	{"401 under a lease beyond reckoning", ONE, SHORT, .fetch = "lasting", .report = "401 200", .calls = "FRR"},
 	{"401 beyond the lease", ONE, SHORT, .beat = "401", .report = "401", .calls = "*", .left = "\"reported\": false",
 	    .err = "the lease is over"},
 	{"TERM while nobody answers", "--grace 0.5", SHORT, .report = "503", .calls = "*", .rc = 143, .term = "R", .err = "left to its lease"},
@@ -207,12 +209,14 @@ word(const char *list, int n, char out[40])
 	snprintf(out, 40, "%.*s", (int)strcspn(list, " "), list);
 }
 
+/* lease: the fetched task's; NULL: it is looked at. */
 static void
-put_task(char *out, size_t n, const char *id, const char *status, const char *worker, bool fetched)
+put_task(char *out, size_t n, const char *id, const char *status, const char *worker, const char *lease)
 {
-	snprintf(out, n, "%s{\"task_id\":\"%s\",\"queue_id\":\"" OTHER "\",\"status\":\"%s\",\"task_name\":null,\"heartbeat_timeout\":0.6,"
+	snprintf(out, n, "%s{\"task_id\":\"%s\",\"queue_id\":\"" OTHER "\",\"status\":\"%s\",\"task_name\":null,\"heartbeat_timeout\":%s,"
 	    "\"task_timeout\":null,\"max_retries\":3,\"retries\":0,\"priority\":10,\"metadata\":{},\"args\":{\"n\":1},\"cmd\":\"\","
-	    "\"summary\":{},\"worker_id\":%s}%s", fetched ? "{\"found\":true,\"task\":" : "", id, status, worker, fetched ? "}" : "");
+	    "\"summary\":{},\"worker_id\":%s}%s", lease ? "{\"found\":true,\"task\":" : "", id, status, lease ? lease : "0.6", worker,
+	    lease ? "}" : "");
 }
 
 enum what { NEXT, HELD, CLOSE };
@@ -231,14 +235,14 @@ reply(struct conn *c, const struct row *row, struct run *run, const char *w, con
 
 	for (size_t i = 0; i < LEN(looks); i++) {
 		if (!strcmp(w, looks[i].word)) {
-			put_task(body, sizeof body, id, looks[i].status, looks[i].worker, false);
+			put_task(body, sizeof body, id, looks[i].status, looks[i].worker, NULL);
 			answer(c->fd, row, 200, NULL, body);
 			return NEXT;
 		}
 	}
-	if (!strcmp(w, "task") || !strcmp(w, "late")) {
+	if (!strcmp(w, "task") || !strcmp(w, "late") || !strcmp(w, "lasting")) {
 		snprintf(task, sizeof task, "33333333-3333-4333-8333-%012d", ++run->tasks);
-		put_task(body, sizeof body, task, "running", "\"" ME "\"", true);
+		put_task(body, sizeof body, task, "running", "\"" ME "\"", !strcmp(w, "lasting") ? "1e300" : "0.6");
 		answer(c->fd, row, 200, NULL, body);
 	} else if (!strcmp(w, "none")) {
 		answer(c->fd, row, 200, NULL, "{\"found\":false,\"task\":null}");
@@ -344,7 +348,7 @@ serve(struct conn *c, const char *method, const char *path, const char *body)
 		kill(run->pid, SIGTERM);
 	run->count[kind]++;
 	if (call == 'T') {
-		put_task(task, sizeof task, "33333333-3333-4333-8333-000000000099", "running", "\"" ME "\"", false);
+		put_task(task, sizeof task, "33333333-3333-4333-8333-000000000099", "running", "\"" ME "\"", NULL);
 		snprintf(search, sizeof search, "{\"found\":true,\"content\":[%s]}", task);
 		answer(c->fd, row, 200, NULL, search);
 		return NEXT;

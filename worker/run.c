@@ -36,6 +36,8 @@ enum {
 	DOUBT = 300 * 1000        /* microseconds in which a signal to all processes reaches us too, also on a busy machine */
 };
 
+static const double LEASE_MAX = 4e12;   /* seconds: what is more cannot be reckoned in microseconds */
+
 enum state { JOB, ASK, LOOK, REPORT, BARE, WORKER, AMEND, BACK, OVER, STATES };
 enum want { NOTHING, SUCCESS, FAILED, CANCELLED, PENDING };
 static const char elsewhere[] = "the task was cancelled, timed out, or was given to another";   /* what a 409 means */
@@ -969,9 +971,10 @@ return_it(struct run *r, int64_t now)
 static void
 set_pace(struct run *r, int64_t now)
 {
-	const struct json *lease = json_gets(r->task, "heartbeat_timeout");
+	const struct json *given = json_gets(r->task, "heartbeat_timeout");
+	double lease = given && given->type == JSON_NUM ? json_num(given) : r->env->heartbeat_timeout;
 
-	r->lease = (int64_t)((lease && lease->type == JSON_NUM ? json_num(lease) : r->env->heartbeat_timeout) * 1e6);
+	r->lease = lease > 0 ? (int64_t)((lease < LEASE_MAX ? lease : LEASE_MAX) * 1e6) : 0;
 	r->interval = (int64_t)(r->env->conf->heartbeat * 1e6);
 	if (r->lease > 0 && r->interval > r->lease / 3)
 		r->interval = r->lease / 3;
