@@ -63,9 +63,6 @@ submit_body(struct json_doc *d, const struct args *a, bool many, struct err *e)
 	if (a->val[S_TIMEOUT].given) {
 		double s = a->val[S_TIMEOUT].real;
 
-		if (!(s < 1e15))
-			return err_set(e, EXIT_USAGE, "Invalid value for --task-timeout: '%s': it is too long",
-			    a->val[S_TIMEOUT].text);
 		json_sets(d, d->root, "task_timeout", json_mkint(d, (int64_t)s + (s > (double)(int64_t)s)));   /* whole seconds, upwards */
 	}
 	json_sets(d, d->root, "max_retries", json_mkint(d, a->val[S_RETRIES].num));
