@@ -105,6 +105,7 @@ NORETURN void die(int status, const char *fmt, ...) PRINTF(2, 3);
 /* Whole text must be a decimal integer / a finite number in strtod's decimal forms.  0 or -1. */
 int parse_int(struct str s, int64_t *out);
 int parse_float(struct str s, double *out);
+int real_cut(double d, int64_t *out);     /* to its whole part; -1: that is none, or does not fit */
 /* Duration text of SPEC 1.2 ("90", "1.5", "1h30m", "1 hour, 30 minutes") in seconds.  0 or -1. */
 int parse_duration(struct str s, double *seconds);
 /* Task, queue and worker names: [a-zA-Z0-9_-]{1,100}.  Keys of args: any number of such characters, in parts with a dot between. */

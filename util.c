@@ -505,6 +505,15 @@ parse_float(struct str s, double *out)
 	return 0;
 }
 
+int
+real_cut(double d, int64_t *out)
+{
+	if (!(d >= -9223372036854775808.0 && d < 9223372036854775808.0))
+		return -1;
+	*out = (int64_t)d;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	double seconds;

@@ -112,10 +112,7 @@ text_of(const struct json *j)
 static bool
 whole(double d, int64_t *out)
 {
-	if (!(d >= -9223372036854775808.0 && d < 9223372036854775808.0) || (double)(int64_t)d < d || (double)(int64_t)d > d)
-		return false;
-	*out = (int64_t)d;
-	return true;
+	return !real_cut(d, out) && (double)*out == d;
 }
 
 static void

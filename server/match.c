@@ -275,10 +275,7 @@ whole(const struct json *v, bool cut, int64_t *out)
 	if (!json_int(v, out))
 		return 0;
 	d = json_num(v);
-	if (d >= 9223372036854775808.0 || d < -9223372036854775808.0 || (!cut && (double)(int64_t)d != d))
-		return -1;
-	*out = (int64_t)d;
-	return 0;
+	return real_cut(d, out) < 0 || (!cut && (double)*out != d) ? -1 : 0;
 }
 
 static int

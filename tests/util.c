@@ -3,6 +3,8 @@
 #include "../labtasker.h"
 #include "test.h"
 
+#include <math.h>
+
 static void
 test_int(void)
 {
@@ -46,6 +48,27 @@ test_float(void)
 	memset(zeros, '0', sizeof zeros);
 	zeros[sizeof zeros - 1] = '7';
 	check(!parse_float((struct str){zeros, sizeof zeros}, &v) && v == 7, "%d zeros before it", (int)sizeof zeros - 1);
+}
+
+static void
+test_cut(void)
+{
+	static const struct {
+		double d;
+		int rc;
+		int64_t v;
+	} row[] = {
+		{0, 0, 0}, {2.9, 0, 2}, {-2.9, 0, -2}, {1e18, 0, INT64_C(1000000000000000000)}, {9223372036854774784.0, 0, INT64_MAX - 1023},
+		{9223372036854775808.0, -1, 0}, {-9223372036854775808.0, 0, INT64_MIN}, {-9223372036854777856.0, -1, 0}, {1e300, -1, 0},
+		{HUGE_VAL, -1, 0}, {-HUGE_VAL, -1, 0}, {NAN, -1, 0},
+	};
+
+	for (size_t i = 0; i < LEN(row); i++) {
+		int64_t v = 0;
+		int rc = real_cut(row[i].d, &v);
+
+		check(rc == row[i].rc && v == row[i].v, "real_cut(%g) = %d, %lld", row[i].d, rc, (long long)v);
+	}
 }
 
 static void
@@ -240,6 +263,7 @@ main(void)
 {
 	test_int();
 	test_float();
+	test_cut();
 	test_duration();
 	test_utf8();
 	test_parts();
