@@ -89,10 +89,12 @@ static void
 get_polling(struct ask *a)
 {
 	double every = a->r->o.polling > 0 ? a->r->o.polling : 30, past = (double)(a->now.mono - a->r->started) / 1e6;
-	int64_t rounds = (int64_t)(past / every);
-	double since = past - (double)rounds * every;
+	int64_t rounds = 0;
+	double since;
 	struct buf *b = &a->out->body;
 
+	real_cut(past / every, &rounds);   /* beyond reckoning: none yet */
+	since = past - (double)rounds * every;
 	a->out->status = 200;
 	buf_adds(b, "{\"prev_polling\":");
 	json_repr(b, (double)a->now.wall / 1e6 - since);
