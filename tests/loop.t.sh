@@ -25,6 +25,14 @@ J
 begin "$lt" loop -j 2 --wait --max-tasks 3 --requeue-exit 75 -- sh job.sh '%(n)'
 resting=$!
 
+place unfit
+submit -- --learning_rate 1
+ok "a mistyped name" status 0 "$lt" loop -- echo '%(lerning_rate)'
+ok "is no empty queue, and what to do is said" has 'some are pending: `labtasker explain' err
+"$lt" task cancel -q -s pending
+ok "an empty queue" status 0 "$lt" loop -- echo '%(lerning_rate)'
+ok "is one" same "$(cat err)" ""
+
 place slots
 for i in 1 2 3 4; do submit -- --n $i; done
 ok "-j 2" status 0 "$lt" loop -j 2 --slot-env 'GPU=a,b' -- sh -c 'mkdir slot$LABTASKER_SLOT || exit 1; echo $GPU$LABTASKER_SLOT; sleep 0.1; rmdir slot$LABTASKER_SLOT' x '%(n)'

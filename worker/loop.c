@@ -243,6 +243,21 @@ remove_worker(struct loop *l)
 	call_free(k);
 }
 
+/* To the server a mistyped name or filter is an empty queue; not so to whoever wrote it. */
+static void
+tell_unfit(struct loop *l)
+{
+	struct call *k = call_new(API_TASK_SEARCH);
+	const struct json *found;
+
+	buf_adds(&k->body, "{\"status\":\"pending\",\"limit\":1}");
+	k->deadline = sys_mono() + 2 * SECOND;
+	found = client_run(l->client, k) ? NULL : call_get(k, "content");
+	if (found && found->len)
+		warn("loop: no task was taken, but some are pending: `labtasker explain` with this command and filter says why");
+	call_free(k);
+}
+
 /* ---- fetching ---- */
 
 static void
@@ -1358,6 +1373,8 @@ end(struct loop *l)
 		rundir_clear(&l->env.logs, slot);
 		free(slot);
 	}
+	if (!l->rc && !l->started)
+		tell_unfit(l);
 	if (l->automatic && (!l->rc || l->rc == EXIT_AGAIN || l->rc == EXIT_FAILURES || l->rc > 128))
 		remove_worker(l);
 	for (int i = 0; i < 2; i++)
