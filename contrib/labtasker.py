@@ -216,8 +216,14 @@ def _hints(func):
     try:
         import typing
         return typing.get_type_hints(func, include_extras=True)
-    except Exception:   # an old Python, or names that are not there
-        return getattr(func, "__annotations__", {})
+    except Exception:   # an old Python, or a name that is there for type checkers only
+        hints = {}
+    for name, kind in getattr(func, "__annotations__", {}).items():
+        try:
+            hints[name] = eval(kind, func.__globals__) if isinstance(kind, str) else kind
+        except Exception:
+            pass
+    return hints
 
 
 def _markers(func):

@@ -272,6 +272,17 @@ ok "an end" has 'exit code: 3' ls
 ok "a value that cannot be converted" has 'steps is 1.5: it cannot be made int' ls
 ok "NaN in a summary" has 'cannot be written as JSON' ls
 
+cat >texts.py <<'P'
+import labtasker
+@labtasker.loop()
+def main(n: "int" = labtasker.Required(), tensor: "torch.Tensor" = None):
+    print("n is", n + 1)
+main()
+P
+submit -- --n '"5"'
+ok "annotations that are texts, one of a name that is not there" status 0 python3 texts.py
+ok "are followed" has 'n is 6' err
+
 place submit
 cat >submit.py <<'P'
 import labtasker
