@@ -147,6 +147,7 @@ static const struct row {
 	{"401", "", SHORT, .fetch = "401", .calls = "F", .rc = 1},
 	{"503", "", SHORT, .fetch = "503 none", .calls = "FFT", .err = "some are pending: `labtasker explain`"},
 	{"500", "", SHORT, .fetch = "500 none", .calls = "FFT", .err = "some are pending: `labtasker explain`"},
+	{"--wait=IDLE ends with a last look, their server", "--wait=0.3", SHORT, true, .fetch = "none", .calls = "FFT"},
 	{"cut", ONE, SHORT, .fetch = "cut task", .calls = "FFR"},
 	{"cut, their server: what it took goes back", "", SHORT, true, .fetch = "cut none", .calls = "FTPFT", .body = "\"pending\""},
 	{"502, their server: what it took goes back", "", SHORT, true, .fetch = "502 none", .calls = "FTPFT", .body = "\"pending\""},

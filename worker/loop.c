@@ -449,8 +449,13 @@ pause_after(int n)
 static void
 found_nothing(struct loop *l, int64_t now)
 {
+	bool asks = l->o->wait > 0 && !client_ours(l->client), ends = asks && l->o->wait < LOOP_FOREVER && !l->runs;
+	int64_t last = ends ? l->idle + (int64_t)(l->o->wait * 1e6) : 0;
+
 	l->dry = true;
-	l->ask_at = l->o->wait > 0 && !client_ours(l->client) ? now + pause_after(l->polls++) : 0;
+	l->ask_at = asks ? now + pause_after(l->polls++) : 0;
+	if (now < last && last < l->ask_at)
+		l->ask_at = last;   /* not without a last look */
 }
 
 /* A fetch whose answer was lost, or is one of trouble.  The time for the next is not before that. */
@@ -1113,6 +1118,8 @@ finished(const struct loop *l, int64_t now)
 		return false;
 	if (l->closed || l->interrupted || (l->o->max_tasks && l->started >= l->o->max_tasks))
 		return true;
+	if (l->ask_at && l->ask_at <= now)
+		return false;
 	return l->dry && next_rested(l) == INT64_MAX && (double)(now - l->idle) / 1e6 >= l->o->wait;
 }
 
