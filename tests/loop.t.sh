@@ -297,6 +297,11 @@ J
 ok "a job that removes it, and fails" status 0 "$lt" loop --log fail-only -- sh job.sh '%(n)'
 ok "is told once" same "$(grep -c 'No such file' err)" 1
 ok "and does not stop the heartbeats of the next" test -f beats
+for i in 0 1; do submit -- --n $i; done
+ok "a job that leaves a pipe in the place of its log" status 1 "$lt" loop --log fail-only -- \
+    sh -c 'cd "$LABTASKER_LOG_DIR" && rm run.log && mkfifo run.log' x '%(n)'
+ok "does not hold up the next" has 'run.log: .*: the task is handed back' err
+"$lt" task delete -yq "$("$lt" task ls -q -s pending)"
 if [ "$(getconf PATH_MAX . 2>err)" = 4096 ]; then
 	long=$(printf '%0100d' 0) dir=$PWD/long
 	while [ ${#dir} -lt 3880 ]; do dir=$dir/$long; done

@@ -199,7 +199,7 @@ open_log(struct rundir *d, struct err *e)
 	char *path = join(d->path, "run.log");
 	int rc = 0;
 
-	d->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0600);
+	d->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, 0600);   /* a slot's last job may have put a pipe there */
 	if (d->log < 0 || empty_log(d) < 0)
 		rc = err_set(e, errno, "%s: %s", path, strerror(errno));
 	if (d->log >= 0)
