@@ -43,6 +43,7 @@ static const struct row {
 	const char *term;                  /* at the second of this call it gets TERM */
 	int pause;                         /* ms at least between the first two reports */
 	bool slow;                         /* in make check only */
+	bool newborn;                      /* it makes a worker: then it gets TERM, and no answer */
 	bool deaf;                         /* it is begun with all signals blocked, and SIGCHLD ignored */
 } rows[] = {
 #define ONE "--once"
@@ -153,6 +154,7 @@ static const struct row {
 	{"502, their server: what it took goes back", "", SHORT, true, .fetch = "502 none", .calls = "FTPFT", .body = "\"pending\""},
 	{"500 again and again, their server", "", SHORT, true, .fetch = "500", .calls = "FTPFTPFTPFTPFTPFTPF", .rc = 1,
 	    .err = "loop: as scripted", .slow = true},
+	{"TERM while its worker is made, and no answer comes", "", SHORT, .calls = "", .rc = 1000 + SIGTERM, .newborn = true},
 	{"a run that has ended meanwhile", ONE, SHORT, .fetch = "cut 409 task", .calls = "FFFR"},
 };
 
@@ -327,6 +329,11 @@ serve(struct conn *c, const char *method, const char *path, const char *body)
 	const char *const lists[] = {row->fetch ? row->fetch : "task none", row->beat ? row->beat : "204", row->look ? row->look : "mine",
 	    row->report ? row->report : "200", row->update ? row->update : "200", row->worker ? row->worker : "active", "200"};
 	call = classify(method, path, body, &kind);
+	if (!call && row->newborn && !strcmp(method, "POST")) {
+		kill(run->pid, SIGTERM);
+		c->hung = true;
+		return NEXT;
+	}
 	if (!call) {
 		answer(c->fd, row, 200, NULL, "{\"queue_id\":\"" OTHER "\",\"queue_name\":\"q\"}");
 		return NEXT;
@@ -458,8 +465,10 @@ become_loop(const struct row *row, int n, const char *dir, const char *lt)
 		_exit(126);
 	argv[argc++] = lt;
 	argv[argc++] = "loop";
-	argv[argc++] = "--worker-id";
-	argv[argc++] = ME;
+	if (!row->newborn) {
+		argv[argc++] = "--worker-id";
+		argv[argc++] = ME;
+	}
 	snprintf(options, sizeof options, "%s", row->options);
 	for (w = strtok(options, " "); w; w = strtok(NULL, " "))
 		argv[argc++] = w;

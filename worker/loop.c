@@ -1315,9 +1315,9 @@ start(struct loop *l)
 		warn("loop: %s", e.msg);
 		return EXIT_REFUSED;
 	}
-	signals_set(true);
-	if (find_worker(l))
+	if (find_worker(l))   /* a signal just ends us: there is nothing to tidy up yet, and this may wait long */
 		return EXIT_REFUSED;
+	signals_set(true);
 	sys_uuid(uuid);   /* not the worker, which others may be, too */
 	snprintf(l->slot, sizeof l->slot, "slot_%s_", uuid);
 	if (l->o->fail_only)
