@@ -155,6 +155,26 @@ kill -KILL $loop
 wait $loop 2>/dev/null
 ok "a killed loop leaves no process" await gone "$pid"
 
+place warned
+submit -- --n 1
+cat >job.sh <<'J'
+trap 'echo "{\"status\":\"$STATUS\"}"; exit' USR1
+read -r task
+echo hanging
+while :; do sleep 0.05; done
+J
+for s in failed success; do
+	begin env STATUS=$s "$lt" loop --pipe --warn-signal USR1 -- sh job.sh
+	loop=$!
+	await has hanging out
+	kill -TERM $loop
+	wait $loop
+	ok "TERM: 143" same $? 143
+	fields
+	[ $s = success ] || ok "a failure after the warning is nobody's" has '"status":"pending".*"retries":0' ls
+done
+ok "a success is one" has '"status":"success"' ls
+
 place idle
 job
 submit -- --do well

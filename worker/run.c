@@ -5,7 +5,7 @@
  *
  *   it called finish              what that says; first a look whether it has told the server itself (the reference's finish())
  *   the task was lost             nothing
- *   it wrote a result (--pipe)    that; a job for many tasks lives on then
+ *   it wrote a result (--pipe)    that, but no failure after we had told it to end; a job for many tasks lives on then
  *   its --time-limit was over     failed
  *   we had told it to end         handed back; but after the warning signal alone, exit status 0 is success
  *   exit status of --requeue-exit handed back
@@ -822,7 +822,7 @@ ended(struct run *r, int status, const struct job_usage *u, int64_t now)
 		r->want = r->lost ? NOTHING : r->want;
 	else if (r->lost)
 		r->want = NOTHING;
-	else if (r->told != NOTHING)
+	else if (r->told == SUCCESS || (r->told != NOTHING && !r->sent))
 		judge_told(r);
 	else if (r->broke)
 		judge_broken(r);
