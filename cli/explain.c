@@ -433,7 +433,7 @@ explain_all(struct wanted *w, bool json)
 	else if (!rc && !l.total)
 		reason(w, "the filter matches no pending task");
 	else if (!rc && !l.fitting)
-		reason(w, "the command uses just the names of no pending task");
+		reason(w, "no pending task has just the names that the command uses");
 	if (!rc && json) {
 		json_sets(w->d, w->d->root, "pending", json_mkint(w->d, all.total));
 		json_sets(w->d, w->d->root, "matching", json_mkint(w->d, l.total));

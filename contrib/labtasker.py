@@ -262,12 +262,14 @@ def _resolve(markers, args):
 def _program():
     """The labtasker program."""
     here = os.path.dirname(os.path.abspath(__file__))
-    for path in (os.environ.get("LABTASKER_BIN"), os.path.join(os.path.dirname(here), "labtasker"), os.path.join(here, "labtasker")):
-        if path and os.path.isfile(path) and os.access(path, os.X_OK):
+    named = os.environ.get("LABTASKER_BIN")
+    for path in [named] if named else [os.path.join(os.path.dirname(here), "labtasker"), os.path.join(here, "labtasker")]:
+        if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
-    path = shutil.which("labtasker")
+    path = None if named else shutil.which("labtasker")
     if not path:
-        raise LabtaskerRuntimeError("there is no program labtasker in PATH: set LABTASKER_BIN to where it is")
+        raise LabtaskerRuntimeError("LABTASKER_BIN: %s is no program" % named if named else
+                                    "there is no program labtasker in PATH: set LABTASKER_BIN to where it is")
     return path
 
 

@@ -345,6 +345,8 @@ assert labtasker.is_enabled()
 labtasker.finish("success", {"n": labtasker.task_info().args["n"]})
 P
 submit -- --n 3
+ok "a LABTASKER_BIN that is none" status 1 env LABTASKER_BIN=/nowhere python3 submit.py
+ok "is named" has 'LABTASKER_BIN: /nowhere is no program' err
 ok "under a plain loop" status 0 "$lt" loop --require n -- python3 plain.py
 fields -s success
 ok "task_info() and finish() work too" has '"summary":{"n":3}' ls
