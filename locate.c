@@ -307,14 +307,18 @@ begin(struct locate *l, struct err *e)
 	return 0;
 }
 
-/* conf->root as it was named, made absolute now that the directory exists. */
+/* conf->root as it was named, made absolute now that the directory exists.  Once: the worker borrows it. */
 static void
 settle_root(struct conf *conf)
 {
-	char *root = conf->root;
+	char *root = sys_absolute(conf->root);
 
-	conf->root = sys_absolute(root);
-	free(root);
+	if (!strcmp(root, conf->root)) {
+		free(root);
+		return;
+	}
+	free(conf->root);
+	conf->root = root;
 	free(conf->file);
 	conf->file = in_root(conf, "client.toml");
 }
