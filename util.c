@@ -397,7 +397,7 @@ buf_visible(struct buf *b, struct str s, const char *newline)
 
 void (*warn_put)(struct str text);
 
-static const char prefix[] = "labtasker: ";
+#define PREFIX "labtasker: "
 
 /* One write, so that lines of several processes do not mix. */
 static void
@@ -413,7 +413,7 @@ say(const char *fmt, va_list ap)
 	struct buf text = {0}, line = {0};
 
 	buf_vprintf(&text, fmt, ap);
-	buf_adds(&line, warn_put ? "" : prefix);
+	buf_adds(&line, warn_put ? "" : PREFIX);
 	buf_visible(&line, (struct str){text.p, text.len}, "\\x0a");
 	if (warn_put) {
 		warn_put((struct str){line.p, line.len});
@@ -440,14 +440,13 @@ void
 die(int status, const char *fmt, ...)
 {
 	static bool dying;
-	char line[400];
-	size_t n = sizeof prefix - 1;
+	char line[400] = PREFIX;
+	size_t n = sizeof PREFIX - 1;
 	va_list ap;
 
 	if (dying)
 		_exit(status);
 	dying = true;
-	memcpy(line, prefix, sizeof prefix);
 	va_start(ap, fmt);
 	vsnprintf(line + n, sizeof line - n - 1, fmt, ap);   /* the 1: for the newline */
 	va_end(ap);

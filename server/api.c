@@ -596,11 +596,11 @@ put_tasks(struct ask *a)
 	int index = 0, has;
 	uuid run;
 
-	if (!list || list->type == JSON_NULL)
-		field_fault(&faults, "missing", NULL, "Field required", list);
-	else if (list->type != JSON_ARR)
-		field_fault(&faults, "list_type", NULL, "Input should be a valid list", list);
-	if (faults.len) {
+	if (!list || list->type != JSON_ARR) {
+		if (!list || list->type == JSON_NULL)
+			field_fault(&faults, "missing", NULL, "Field required", list);
+		else
+			field_fault(&faults, "list_type", NULL, "Input should be a valid list", list);
 		ask_faults(a, &faults);
 		goto out;
 	}

@@ -718,7 +718,7 @@ fits(const struct node *t, const struct json *v, struct trial *y)
 	case OP_IN:
 		return bsearch(&v, t->list, t->n, sizeof *t->list, compare_items);
 	case OP_REGEX:
-		return value_kind(v) == V_STR && regex_test(t->regex, (struct str){v->s, v->len}, y->left);
+		return v && value_kind(v) == V_STR && regex_test(t->regex, (struct str){v->s, v->len}, y->left);
 	case OP_EXISTS:
 		return v;
 	case OP_TYPE:
