@@ -71,7 +71,8 @@ bool str_is(struct str a, const char *s);
 bool str_eq(struct str a, struct str b);
 int str_order(struct str a, struct str b);      /* by their bytes: < 0, 0, > 0 */
 bool str_caseis(struct str a, const char *s);   /* ASCII case ignored */
-struct str str_part(struct str *rest, char at); /* what stands before the next such byte; *rest goes behind it, its p NULL at last */
+/* What stands before the next such byte; *rest goes behind it, its p NULL at last. */
+struct str str_part(struct str *rest, char at);
 
 /* A growing byte string; {0} is empty.  p is terminated by a 0 that len does not count, once anything was added. */
 struct buf {
@@ -132,7 +133,7 @@ void sys_random(void *p, size_t n);   /* /dev/urandom, else a mix of clocks, pid
 void sys_uuid(char out[37]);          /* a random (version 4) UUID */
 const char *sys_host(void);           /* this host's name; borrowed for ever */
 
-enum { SIGNALS = 65 };                /* above all signals of the systems that we know */
+enum { SIGNALS = 65 };                /* above all signals of the systems that we know, but for some real-time ones of MIPS */
 /* For a new child: each signal has its default disposition, or is one of n that are ignored; then none is blocked. */
 void sys_reset_signals(const int *ignored, size_t n);
 bool sys_again(void);                 /* errno says that the descriptor would have blocked */
@@ -303,7 +304,8 @@ enum http_event http_next(struct http *h, const char *p, size_t n, size_t *used,
 /* The stream ended: HTTP_END where that completes a message (length -2), HTTP_MORE between messages, else HTTP_BAD. */
 enum http_event http_eof(struct http *h, struct err *e);
 const struct str *http_get(const struct http *h, const char *name);   /* the first field so named, NULL when absent */
-bool http_element(struct str *rest, struct str *out);   /* the next of a value's list with commas, an empty one too; false at the end */
+/* The next of a value's list with commas, an empty one too; false at the end. */
+bool http_element(struct str *rest, struct str *out);
 const char *http_reason(int status);
 /* Percent-decodes s into b; -1 on a bad escape.  plus: '+' is a space (query values). */
 int http_unescape(struct buf *b, struct str s, bool plus);
