@@ -60,8 +60,9 @@ test_cut(void)
 	} row[] = {
 		{0, 0, 0}, {2.9, 0, 2}, {-2.9, 0, -2}, {1e18, 0, INT64_C(1000000000000000000)}, {9223372036854774784.0, 0, INT64_MAX - 1023},
 		{9223372036854775808.0, -1, 0}, {-9223372036854775808.0, 0, INT64_MIN}, {-9223372036854777856.0, -1, 0}, {1e300, -1, 0},
-		{HUGE_VAL, -1, 0}, {-HUGE_VAL, -1, 0}, {NAN, -1, 0},
+		{1e300 * 1e300, -1, 0}, {-1e300 * 1e300, -1, 0},
 	};
+	int64_t none = 0;
 
 	for (size_t i = 0; i < LEN(row); i++) {
 		int64_t v = 0;
@@ -69,6 +70,7 @@ test_cut(void)
 
 		check(rc == row[i].rc && v == row[i].v, "real_cut(%g) = %d, %lld", row[i].d, rc, (long long)v);
 	}
+	check(real_cut(NAN, &none) == -1, "what is no number");   /* in no table: tcc does not take it for constant */
 }
 
 static void
