@@ -219,6 +219,20 @@ ok "goes on when it is back" await has 'ran 2' out
 wait $loop
 ok "to its end" same $? 0
 ok "says so, in two lines" same "$(grep -c again err)" 2
+submit -- --n 4
+begin "$lt" loop -j 2 --no-prefix --wait -- sh -c 'trap : TERM; echo "ran $1"; until [ -f gone ]; do sleep 0.05; done' x '%(n)'
+loop=$!
+await has 'ran 4' out
+"$lt" task cancel -q "$("$lt" task ls -q -s running)"
+ok "a job whose task is cancelled" await has 'nothing is reported' err
+kill -9 $server
+: >gone
+sleep 2.3
+serve_port "${url##*:}"
+submit -- --n 5
+ok "may end while the server is gone, too" await has 'ran 5' out
+kill $loop
+wait $loop
 kill $server
 unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 

@@ -567,7 +567,7 @@ unhold(struct loop *l)
 	l->waiter = NULL;
 	l->held = NULL;
 	k->wait = 0;
-	k->deadline = sys_mono() + PARTING * SECOND;
+	k->deadline = sys_mono() + (l->closed || l->interrupted ? PARTING : UNREACHABLE) * SECOND;
 	l->fetch[l->fetches++] = k;
 	client_send(l->client, k);
 }
@@ -975,8 +975,8 @@ stop_all(struct loop *l, enum run_urgency u, int64_t now)
 	for (int i = 0; i < l->fetches; i++)
 		cut_short(l->fetch[i], now + PARTING * SECOND);
 	cut_short(l->search, now + PARTING * SECOND);
-	unhold(l);
 	l->closed = true;
+	unhold(l);
 }
 
 /* Ctrl-C at a terminal where somebody can answer: to the job first, then to us. */
@@ -1037,8 +1037,8 @@ drain(struct loop *l, int sig)
 {
 	if (!l->closed)
 		warn("loop: signal %d: no more tasks are taken", sig);
-	unhold(l);
 	close_loop(l, EXIT_AGAIN);
+	unhold(l);
 }
 
 /* What the signals since the last turn ask for. */
