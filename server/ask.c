@@ -175,7 +175,7 @@ redirect(struct ask *a, struct str path)
 const struct route *
 ask_route(struct ask *a, const struct route *routes, size_t n, struct str path)
 {
-	bool known = str_is(path, "*");
+	bool known = str_is(path, "*"), slash = path.n > 1 && path.p[path.n - 1] == '/';
 	struct str id = {0};
 
 	buf_clear(&a->r->text);
@@ -195,9 +195,9 @@ ask_route(struct ask *a, const struct route *routes, size_t n, struct str path)
 		refuse_method(a);
 		return NULL;
 	}
-	path.n -= path.n > 1 && path.p[path.n - 1] == '/';
-	for (size_t i = 0; i < n; i++) {
-		if (path_is(routes[i].path, path, &id)) {   /* without the slash, then */
+	path.n -= slash;
+	for (size_t i = 0; slash && i < n; i++) {
+		if (path_is(routes[i].path, path, &id)) {
 			redirect(a, path);
 			return NULL;
 		}

@@ -648,16 +648,17 @@ static const struct {
 	bool desc;
 } fetching[] = {{T(v.priority), true}, {T(v.modified), false}, {T(v.created), false}};
 
-/* How many of the fields to sort by, from the first on, are those of the order of merge. */
+/* Which of the two to walk in.  How many of the fields to sort by, from the first on, are those of that order. */
 static size_t
-in_order(struct page *p)
+choose_order(struct page *p)
 {
 	size_t i = 0;
 
-	p->merge.timed = p->sort[0].column && p->sort[0].column->at == T(v.modified);
-	p->merge.back = p->merge.timed && p->sort[0].desc;
-	if (p->merge.timed)
+	if (p->sort[0].column && p->sort[0].column->at == T(v.modified)) {
+		p->merge.timed = true;
+		p->merge.back = p->sort[0].desc;
 		return 1;
+	}
 	while (i < p->sorts && i < LEN(fetching) && p->sort[i].column && p->sort[i].column->at == fetching[i].at
 	    && p->sort[i].desc == fetching[i].desc)
 		i++;
@@ -740,7 +741,7 @@ walk_order(struct page *p, struct queue *q, size_t same, size_t most)
 static bool
 walk(struct page *p, struct queue *q, const struct source *src)
 {
-	size_t same = in_order(p), most = src->rows / SHARE;
+	size_t same = choose_order(p), most = src->rows / SHARE;
 
 	if (!p->want)
 		return true;

@@ -355,12 +355,10 @@ add_part(struct need *n, struct str name)
 static int
 add_path(struct need *n, struct str path, size_t *way, size_t *deep, struct err *e)
 {
-	const char *p = path.p, *end = p + path.n;
 	size_t depth = 0;
 
-	while (p < end) {
-		const char *dot = memchr(p, '.', (size_t)(end - p));
-		struct str name = {p, (size_t)((dot ? dot : end) - p)};
+	while (path.p) {
+		struct str name = str_part(&path, '.');
 		size_t before = depth < *deep ? way[depth + 1] : 0;
 
 		if (depth == JSON_DEPTH || n->n > KEYS)
@@ -373,7 +371,6 @@ add_path(struct need *n, struct str path, size_t *way, size_t *deep, struct err 
 			*deep = depth + 1;
 		}
 		depth++;
-		p = dot ? dot + 1 : end;
 	}
 	n->part[way[depth]].end = true;
 	*deep = depth;
