@@ -202,12 +202,14 @@ date_line(int64_t wall)
 	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	static int64_t made = INT64_MIN;
 	static char line[48];
-	int64_t now = wall / SECOND, n = now >= 0 ? now / 86400 : -1, s = now >= 0 ? now % 86400 : 0, year;
+	int64_t now = wall / SECOND, n, s, year;
 	int month, day;
 
 	if (now == made)
 		return line;
 	made = now;
+	n = now >= 0 ? now / 86400 : -1;
+	s = now >= 0 ? now % 86400 : 0;
 	date_civil(n, &year, &month, &day);
 	snprintf(line, sizeof line, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[(n % 7 + 7) % 7], day, months[month - 1],
 	    (int)year, (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));

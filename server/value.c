@@ -164,11 +164,12 @@ value_compare(const struct json *a, const struct json *b)
 uint64_t
 value_cost(const struct json *v)
 {
+	enum value_kind kind = value_kind(v);
 	uint64_t n = 10;
 
-	if (value_kind(v) == V_STR)
+	if (kind == V_STR)
 		return n + v->len / 16;
-	if (value_kind(v) == V_OBJ || value_kind(v) == V_ARR)
+	if (kind == V_OBJ || kind == V_ARR)
 		for (const struct json *m = v->head; m; m = m->next)
 			n += value_cost(m);
 	return n;

@@ -516,8 +516,9 @@ take_fetches(struct loop *l, int64_t now)
 static double
 hold_most(const struct loop *l, int64_t now)
 {
+	int64_t rested = next_rested(l);
 	double left = l->end_at == INT64_MAX ? HOLD : (double)(l->end_at - now) / 1e6 - l->o->min_left;
-	double rest = next_rested(l) == INT64_MAX ? HOLD : (double)(next_rested(l) - now) / 1e6;
+	double rest = rested == INT64_MAX ? HOLD : (double)(rested - now) / 1e6;
 
 	left = rest < left ? rest : left;
 	return left < HOLD ? left : HOLD;
