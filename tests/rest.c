@@ -352,7 +352,6 @@ test_run_tokens(void)
 
 /* ---- who is let in ---- */
 
-/* What a file holds. */
 /* More wrong passwords at once than the line takes: some are told to come again, and who was right once is not kept waiting. */
 static void
 test_wrong_passwords(void)
