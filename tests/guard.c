@@ -248,11 +248,42 @@ test_stop(void)
 	close(held[0]);
 }
 
+/* A pipe that cannot be read tells nothing of the loop: the groups live on, and guard_check puts another guard in its place. */
+static void
+test_unreadable(void)
+{
+	int fd[2], held[2], status;
+	struct groups one = {0};
+	pid_t child;
+
+	if (sys_pipe(fd) < 0 || sys_pipe(held) < 0)
+		abort();
+	{
+		struct sys_spawn s = {.argv = sleeper, .envp = env, .fd = {-1, held[1], -1}, .notify = -1, .foreground = -1};
+
+		hold(&one, sys_spawn(&s, NULL));
+	}
+	close(held[1]);
+	child = fork();
+	if (!child)
+		watch(fd[1], &one);   /* which is open for writing only: EBADF */
+	check(waitpid(child, &status, 0) == child && !status, "a guard that cannot read ends");
+	check(sys_read(held[0], (char[1]){0}, 1) == 1, "the group runs");
+	check(!ends(held[0], 50), "and nobody kills it");
+	kill(-one.p[0], SIGKILL);
+	waitpid(one.p[0], NULL, 0);
+	free(one.p);
+	close(held[0]);
+	for (int i = 0; i < 2; i++)
+		close(fd[i]);
+}
+
 int
 main(void)
 {
 	sys_start();
 	test_groups();
+	test_unreadable();
 	test_death("plainly", plainly);
 	test_death("after signals", after_signals);
 	test_death("with a new guard", with_a_new_guard);

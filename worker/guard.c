@@ -63,7 +63,8 @@ withdraw(int keep)
 	sys_close_from(0, keep);
 }
 
-/* The guard's whole life.  Ids of 1 and below would reach beyond a group of ours, and are no group that a child can have. */
+/* The guard's whole life.  Ids of 1 and below would reach beyond a group of ours, and are no group that a child can have.  A pipe
+ * that cannot be read does not say that the loop is dead: it will put another guard in our place. */
 NORETURN static void
 watch(int fd, struct groups *held)
 {
@@ -79,7 +80,8 @@ watch(int fd, struct groups *held)
 				drop(held, -rec[i]);
 		}
 	}
-	kill_all(held);
+	if (!n)
+		kill_all(held);
 	_exit(0);
 }
 
