@@ -112,7 +112,7 @@ if command -v redis-server >/dev/null; then
 	redis=1
 fi
 if command -v beanstalkd >/dev/null; then
-	port=$((20000 + $$ % 20000))
+	port=$((12000 + $$ % 20000))
 	mkdir "$dir/bs"
 	beanstalkd -l 127.0.0.1 -p $port -b "$dir/bs" -f0 >/dev/null 2>&1 &
 	pids="$pids $!"

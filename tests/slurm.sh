@@ -18,7 +18,7 @@ PATH=$base/bin:$PATH SLURM_CONF=$conf/slurm.conf
 export PATH SLURM_CONF
 head -c 1024 /dev/urandom >"$conf/munge/key"
 chmod 400 "$conf/munge/key"
-port=$((20000 + $$ % 20000))
+port=$((12000 + $$ % 20000))
 cat >"$SLURM_CONF" <<C
 ClusterName=loopback
 SlurmctldHost=$host(127.0.0.1)

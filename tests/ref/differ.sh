@@ -14,7 +14,7 @@ if [ -z "$REFENV" ]; then
 	REFENV=$dir/env
 	python3 -m venv "$REFENV" && "$REFENV/bin/pip" -q install labtasker==1.0.1 || { echo "differ: 0 passed, 1 failed"; exit 1; }
 fi
-port=$((20000 + $$ % 20000))
+port=$((12000 + $$ % 20000))
 (cd "$dir" && TZ=UTC exec "$REFENV/bin/labtasker-server" serve --host 127.0.0.1 --port $port >ref.log 2>&1) &
 pids="$pids $!"
 (cd "$dir" && TZ=UTC exec "$lt" serve --host 127.0.0.1 --port 0 --store store >ours.log 2>&1) &

@@ -54,7 +54,7 @@ P
 count() { "$lt" task ls --fmt jsonl --no-pager -s "$1" | wc -l | tr -d ' '; }
 
 # ---- their server, our commands and worker ----
-rp=$((20000 + $$ % 20000)) op=$((rp + 1)) t=0
+rp=$((12000 + $$ % 20000)) op=$((rp + 1)) t=0
 (cd "$dir" && PERIODIC_TASK_INTERVAL=1 exec "$REFENV/bin/labtasker-server" serve --host 127.0.0.1 --port $rp >refserver.log 2>&1) &
 pids="$pids $!"
 await $rp

@@ -69,7 +69,7 @@ fi
 ok 'the server has nothing to say' same 1 "$(wc -l <own.log | tr -d ' ')"
 
 # ---- nginx before our server and before the reference's ----
-port=$((20000 + $$ % 20000)) rp=$((port + 1)) op=$((port + 2)) refp=$((port + 3))
+port=$((12000 + $$ % 20000)) rp=$((port + 1)) op=$((port + 2)) refp=$((port + 3))
 "$lt" serve --port $op --store plain 2>plain.log & pids="$pids $!"
 PERIODIC_TASK_INTERVAL=1 "$REFENV/bin/labtasker-server" serve --host 127.0.0.1 --port $refp >ref.log 2>&1 & pids="$pids $!"
 cat >nginx.conf <<C
