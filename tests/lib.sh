@@ -55,12 +55,12 @@ begin() {
 	: >err
 	"$@" >out 2>err </dev/null &
 }
-# await COMMAND...: until it is true, 20 s at most.
+# await COMMAND...: until it is true, 20 s at most, or $patience.
 await() {
 	n=0
 	until "$@" >/dev/null 2>&1; do
 		n=$((n + 1))
-		[ $n -lt 400 ] || { echo "waited in vain for: $*"; return 1; }
+		[ $n -lt $((${patience:-20} * 20)) ] || { echo "waited in vain for: $*"; return 1; }
 		sleep 0.05
 	done
 }
