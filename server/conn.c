@@ -571,6 +571,14 @@ conn_input(struct conn *c, struct rest *api, struct now now)
 }
 
 void
+conn_gone(struct conn *c)
+{
+	c->eof = true;
+	if (c->held)
+		wait_hasten(c->wait);
+}
+
+void
 conn_resume(struct conn *c, struct rest *api, struct now now)
 {
 	if (c->waits || c->held) {

@@ -607,6 +607,8 @@ requests(struct server *s, struct now now)
 			conn_input(c, s->api, now);
 		else if ((moved && conn_waits(c)) || conn_stalled(c))
 			conn_resume(c, s->api, now);
+		else if (p[i].revents & (POLLHUP | POLLERR))
+			conn_gone(c);
 	}
 	while ((held = api_next(s->api, now)))
 		conn_resume(held, s->api, now);

@@ -449,6 +449,7 @@ void conn_free(struct conn *c);
 /* Reads once, or goes on with a request that waited for auth, and answers every whole request into its own buffer. */
 void conn_input(struct conn *c, struct rest *api, struct now now);
 void conn_resume(struct conn *c, struct rest *api, struct now now);   /* of one that waits, is stalled, or that api_next gave */
+void conn_gone(struct conn *c);                             /* poll says so, of one that is not read from */
 bool conn_shaking(const struct conn *c);                    /* its TLS handshake is under way: conn_input goes on with it */
 bool conn_waits(const struct conn *c);                      /* a request of its waits for auth */
 bool conn_stalled(const struct conn *c);                    /* it has requests that wait for room: conn_resume */

@@ -551,6 +551,16 @@ test_wait_order(void)
 	hang_up(a);
 	call(p, "POST", ME "/tasks", "{\"args\":{\"n\":1}}");
 	check(answer(b) == 200 && says(b, "\"n\":1"), "the first has hung up: %s", b->body.p);
+	a = dial();
+	ask(a, "POST", ME "/tasks/next", wait100, "{}");
+	check(silent(a, p), "first");
+	for (int i = 0; i < 500; i++)
+		ask(a, "GET", "/health", "a: b\r\n", NULL);
+	ask(b, "POST", ME "/tasks/next", wait100, "{}");
+	check(silent(b, p), "second");
+	hang_up(a);
+	call(p, "POST", ME "/tasks", "{\"args\":{\"n\":4}}");
+	check(answer(b) == 200 && says(b, "\"n\":4"), "so has this one, behind whose fetch is more than is read: %s", b->body.p);
 	ask(b, "POST", ME "/tasks/next", wait100, "{}");
 	ask(b, "GET", "/health", "", NULL);
 	check(silent(b, p), "what is behind a fetch waits with it");
