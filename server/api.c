@@ -772,6 +772,19 @@ static const struct route routes[] = {
 	{"GET", ME "/events", STREAM, false, false, NULL, NULL, false, get_events},
 };
 
+/* The path in a target of the absolute form, as proxies send it; any other target as it is. */
+static struct str
+path_of(struct str target)
+{
+	size_t n = target.n > 7 && str_caseis((struct str){target.p, 7}, "http://") ? 7 :
+	    target.n > 8 && str_caseis((struct str){target.p, 8}, "https://") ? 8 : 0;
+	const char *host = target.p + n, *slash = memchr(host, '/', target.n - n);
+
+	if (!n || slash == host)
+		return target;
+	return slash ? (struct str){slash, target.n - (size_t)(slash - target.p)} : (struct str){"/", 1};
+}
+
 enum api_result
 api_handle(struct rest *rest, const struct request *req, struct now now, struct answer *out)
 {
@@ -785,11 +798,7 @@ api_handle(struct rest *rest, const struct request *req, struct now now, struct 
 	buf_adds(&out->head, rest->head);
 	if (mark)
 		a.query = (struct str){mark + 1, req->target.n - raw.n - 1};
-	if (raw.n > 7 && !memcmp(raw.p, "http://", 7)) {   /* the absolute form, as proxies send it */
-		const char *slash = memchr(raw.p + 7, '/', raw.n - 7);
-
-		raw = slash ? (struct str){slash, raw.n - (size_t)(slash - raw.p)} : (struct str){"/", 1};
-	}
+	raw = path_of(raw);
 	if (raw.p[0] != '/' && !str_is(raw, "*"))   /* CONNECT's form, of proxies */
 		ask_refuse(&a, 400, "the target is no path");
 	else if (http_unescape(&path, raw, false) < 0 || (path.len && memchr(path.p, 0, path.len)))

@@ -93,7 +93,9 @@ ask_query(struct ask *a, const char *name, struct buf *out)
 
 		if (!http_unescape(&key, n, true) && str_is((struct str){key.p, key.len}, name)) {
 			buf_clear(out);
-			found = !http_unescape(out, v, true) || found;
+			if (http_unescape(out, v, true) < 0)
+				buf_add(out, v.p, v.n);   /* as it stands: no flag, nobody's id */
+			found = true;
 		}
 		buf_free(&key);
 	}

@@ -38,6 +38,9 @@ static const struct row rows[] = {
 	{"CONNECT", "a:1", NULL, 400, DETAIL, 0},
 	{"DELETE", "/health", NULL, 405, "{\"detail\":\"Method Not Allowed\"}", 0},
 	{"GET", "/health/", NULL, 307, "", 0},
+	{"GET", "http://x/health", NULL, 200, "{\"connection\":\"ok\"}", 0},
+	{"GET", "HTTPS://x/health", NULL, 200, "{\"connection\":\"ok\"}", 0},
+	{"GET", "http:///health", NULL, 400, DETAIL, 0},
 	{"HEAD", "/health", NULL, 200, "", 0},
 	{"HEAD", "/api/v1/queues", NULL, 405, "", 0},
 	{"OPTIONS", "/health", NULL, 204, "", 0},
@@ -99,6 +102,7 @@ static const struct row rows[] = {
 	{"POST", "/tasks/$1/heartbeat?worker_id=$5", NULL, 204, "", 0},
 	{"POST", "/tasks/$1/heartbeat?worker_id=", NULL, 204, "", 0},
 	{"POST", "/tasks/$1/heartbeat?worker_id=" NOBODY, NULL, 403, DETAIL, 0},
+	{"POST", "/tasks/$1/heartbeat?worker_id=%zz", NULL, 403, DETAIL, 0},
 	{"POST", "/tasks/" NOBODY "/heartbeat", NULL, 404, DETAIL, 0},
 	/* status */
 	{"POST", "/tasks/$1/status", "{\"status\":\"failed\",\"worker_id\":\"" NOBODY "\"}", 409, DETAIL, 0},
@@ -122,6 +126,8 @@ static const struct row rows[] = {
 	{"PUT", "/tasks", "{}", 422, FAULT("\"body\""), 0},
 	{"PUT", "/tasks", "[]", 200, "{\"notification\":null,\"found\":false,\"content\":[]}", 0},
 	{"PUT", "/tasks?reset_pending=perhaps", "[]", 422, FAULT("\"query\",\"reset_pending\""), 0},
+	{"PUT", "/tasks?reset_pending=%zz", "[]", 422, FAULT("\"query\",\"reset_pending\""), 0},
+	{"PUT", "/tasks?reset_pending=0&reset_pending=%f", "[]", 422, FAULT("\"query\",\"reset_pending\""), 0},
 	/* events and stats: tests/serve.c listens */
 	{"DELETE", "/events", NULL, 405, "{\"detail\":\"Method Not Allowed\"}", 0},
 	{"HEAD", "/events", NULL, 405, "", 0},
@@ -201,7 +207,7 @@ test_rows(void)
 {
 	for (size_t i = 0; i < LEN(rows); i++) {
 		const struct row *w = rows + i;
-		bool bare = w->path[0] == 'a' || (w->path[0] == '/' && (!strncmp(w->path, "/api", 4) || !strncmp(w->path, "/health", 7) || !strcmp(w->path, "/metrics") || !strcmp(w->path, "/nowhere") || !w->path[1]));
+		bool bare = (w->path[0] && strchr("aHh", w->path[0])) || (w->path[0] == '/' && (!strncmp(w->path, "/api", 4) || !strncmp(w->path, "/health", 7) || !strcmp(w->path, "/metrics") || !strcmp(w->path, "/nowhere") || !w->path[1]));
 		char *path = filled(w->path), *body = w->body ? filled(w->body) : NULL, *pattern = filled(w->pattern), *got;
 		char *full = xprintf("%s%s", bare ? "" : "/api/v1/queues/me", path);
 		struct reply r;
