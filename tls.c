@@ -305,7 +305,7 @@ each_object(const char *path, const struct buf *text, got_object *got, void *arg
 		rest = (struct str){line.p + line.n, rest.n - line.n};
 		if (begins(line, begin)) {
 			name = (struct str){line.p + sizeof begin - 1, line.n - sizeof begin + 1};
-			while (name.n && strchr("-\r\n", name.p[name.n - 1]))
+			while (name.n && strchr("- \t\r\n", name.p[name.n - 1]))
 				name.n--;
 			from = rest.p;
 		} else if (from && begins(line, end)) {
@@ -563,9 +563,11 @@ trust_new(const char *host, const char *cacert, const char *pin, struct err *e)
 {
 	struct tls_trust *t = xcalloc(1, sizeof *t);
 	struct store look = {0};
+	size_t n = strlen(host);
 
+	n -= n > 1 && host[n - 1] == '.';   /* the root, which certificates leave out (RFC 6066, 3) */
 	t->ip_len = address(host, t->ip);
-	snprintf(t->host, sizeof t->host, "%s", host);
+	snprintf(t->host, sizeof t->host, "%.*s", (int)n, host);
 	t->chain = cacert || !pin;
 	t->cacert = cacert ? xstrdup(cacert) : NULL;
 	if ((!pin || !read_pins(t, pin, e)) && (!cacert || !add_named(&look, cacert, e)))

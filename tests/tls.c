@@ -550,7 +550,7 @@ belief(void)
 		const char *why;         /* part of the refusal; NULL: believed */
 	} table[] = {
 		{"localhost", true, NULL, 0, NULL}, {"127.0.0.1", true, NULL, 0, NULL}, {"::1", true, NULL, 0, NULL},
-		{"a.example.test", true, NULL, 0, NULL}, {"example.test", true, NULL, 0, "is for localhost"},
+		{"a.example.test", true, NULL, 0, NULL}, {"LOCALHOST.", true, NULL, 0, NULL}, {"example.test", true, NULL, 0, "is for localhost"},
 		{"a.b.example.test", true, NULL, 0, "is for localhost"}, {"127.0.0.2", true, NULL, 0, "*.example.test, 127.0.0.1, ::1"},
 		{"localhost.x", true, NULL, 0, "--pin sha256:H13+"}, {"localhost", true, NULL, 1999, "holds only from 2000-01-01"},
 		{"localhost", true, NULL, 3001, "expired on 2999-12-31"}, {"localhost", true, key_pin, 0, NULL},
@@ -584,6 +584,7 @@ files(void)
 	static const struct {
 		const char *cert, *key, *why;
 	} table[] = {
+		{"-----BEGIN CERTIFICATE----- \t\r\nAAAA \r\n-----END CERTIFICATE----- \n", key_pem, "first certificate cannot be used"},
 		{cert_pem, "", "no private key"}, {key_pem, key_pem, "no certificate"}, {cert_pem,
 		"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIAELV9*\n-----END EC PRIVATE KEY-----\n", "no base64"},
 		{cert_pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", "decrypts"},
