@@ -76,6 +76,17 @@ read_port(const char *text, struct err *e)
 	return 0;
 }
 
+/* A variable that was not set must not make another server of it: one without TLS, or of another store. */
+static int
+refuse_empty(const struct args *a, struct err *e)
+{
+	for (int i = 0; i < END; i++)
+		if (a->val[i].given && serve_cmd_opts[i].kind == OPT_TEXT && !*a->val[i].text)
+			return err_set(e, EXIT_USAGE, "%s: its value is empty: leave it out, or say %s", serve_cmd_opts[i].names,
+			    serve_cmd_opts[i].arg);
+	return 0;
+}
+
 /* What the reference's server takes and ours does otherwise. */
 static int
 refuse_foreign(const struct args *a, struct err *e)
@@ -181,7 +192,7 @@ cmd_serve(struct context *x, struct args *a)
 	struct serve_opts o;
 	struct err e = {0};
 
-	if (refuse_foreign(a, &e) < 0 || fill(&o, x, a, &e) < 0)
+	if (refuse_empty(a, &e) < 0 || refuse_foreign(a, &e) < 0 || fill(&o, x, a, &e) < 0)
 		return ask_fail(x, &e);
 	return serve_run(&o);
 }

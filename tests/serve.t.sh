@@ -81,6 +81,10 @@ for o in '--max-connections 0' '--max-body 10' '--max-body 99999999' '--timeout 
 	ok "$o" status 2 "$lt" serve --unix sock --store store $o
 	ok 'names it' has "${o%% *}" err
 done
+for o in --cert --store --host --unix --log; do
+	ok "$o of a variable that is not set" status 2 "$lt" serve --port 0 --store store $o ''
+	ok 'names it' has "serve: $o: its value is empty" err
+done
 for e in PERIODIC_TASK_INTERVAL=0 PERIODIC_TASK_INTERVAL=x EVENT_BUFFER_SIZE=-1 SSE_PING_INTERVAL=nan API_PORT=http; do
 	ok "$e" status 2 env "$e" "$lt" serve --store store
 	ok 'names it' has "${e%%=*}" err
