@@ -41,6 +41,13 @@ read_json(const char *path)
 	return d;
 }
 
+/* What fcntl says where a file system has no locks. */
+static bool
+lockless(int code)
+{
+	return code == ENOLCK || code == ENOSYS || code == EINVAL || code == EOPNOTSUPP;
+}
+
 /* The fcntl lock.  -1 with err when another server keeps it. */
 static int
 take_lock(const struct claim *c, const char *path, struct err *e)
@@ -57,7 +64,8 @@ take_lock(const struct claim *c, const char *path, struct err *e)
 		if (fd >= 0)
 			return fd;
 		if (why.code != EAGAIN)
-			return err_set(e, EXIT_REFUSED, "%s: no lock: a store must be on a file system that has them", why.msg);
+			return err_set(e, EXIT_REFUSED, "%s%s", why.msg, lockless(why.code) ?
+			    ": no lock: a store must be on a file system that has them" : "");
 		d = read_json(c->json);
 		url = member(d, "url");
 		json_free(d);

@@ -71,3 +71,8 @@ await test ! -f .labtasker/owner
 sed '1s/"version":1/"version":2/' whole >.labtasker/journal
 ok 'a later format is refused' status 1 "$lt" serve --port 0
 ok 'and left alone' test "$(lines .labtasker/journal)" = "$(lines whole)"
+
+# A lock that cannot be opened is no matter of the file system.
+rm .labtasker/lock && mkdir .labtasker/lock
+ok 'a directory in the place of the lock' status 1 "$lt" serve --port 0
+ok 'is said to be one' has 'labtasker/lock: [A-Z][a-z ]*$' err
