@@ -4,6 +4,8 @@
  *   lock         locked by fcntl while the server lives; says which process of this host holds it
  *   owner        {"host","pid","start"}: fcntl locks do not cross every shared file system, a file does
  *   server.json  {"version","url","host","pid","store","pin"}: where it listens; there only while it does
+ * All three are found by name, and who removes a store's directory may make another of its name while the server lives: its files
+ * are those of another server then, which are left alone.
  * An end takes away server.json, then (serve) the socket, then owner, then the lock; so a starter that finds the lock held and
  * no server.json waits for a moment.
  */
@@ -13,10 +15,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct claim {
-	char *owner, *json;
+	char *path, *owner, *json;
 	int lock;
 };
 
@@ -50,14 +53,14 @@ lockless(int code)
 
 /* The fcntl lock.  -1 with err when another server keeps it. */
 static int
-take_lock(const struct claim *c, const char *path, struct err *e)
+take_lock(const struct claim *c, struct err *e)
 {
 	int64_t end = sys_mono() + ENDING * SECOND;
 
 	for (;;) {
 		struct err why = {0};
 		pid_t holder = 0;
-		int fd = sys_lock(path, 0, &holder, &why);
+		int fd = sys_lock(c->path, 0, &holder, &why);
 		struct json_doc *d;
 		char *url;
 
@@ -70,7 +73,7 @@ take_lock(const struct claim *c, const char *path, struct err *e)
 		url = member(d, "url");
 		json_free(d);
 		if (*url || sys_mono() >= end)
-			err_set(e, EXIT_REFUSED, "%s: process %ld serves this store%s%s: use that server, or end it first", path,
+			err_set(e, EXIT_REFUSED, "%s: process %ld serves this store%s%s: use that server, or end it first", c->path,
 			    (long)holder, *url ? " at " : "", url);
 		free(url);
 		if (e->code)
@@ -108,32 +111,45 @@ out:
 	return rc;
 }
 
+static void
+claim_free(struct claim *c)
+{
+	free(c->path);
+	free(c->owner);
+	free(c->json);
+	free(c);
+}
+
 struct claim *
 claim_take(const char *dir, struct err *e)
 {
 	struct claim *c;
-	char *path;
 
 	if (sys_mkdirs(dir, 0700, e) < 0) {
 		e->code = EXIT_REFUSED;
 		return NULL;
 	}
 	c = xcalloc(1, sizeof *c);
-	path = xprintf("%s/lock", dir);
+	c->path = xprintf("%s/lock", dir);
 	c->owner = xprintf("%s/owner", dir);
 	c->json = xprintf("%s/server.json", dir);
-	c->lock = take_lock(c, path, e);
-	free(path);
+	c->lock = take_lock(c, e);
 	if (c->lock >= 0 && !take_owner(c, e)) {
 		unlink(c->json);   /* left by a server that was killed */
 		return c;
 	}
 	if (c->lock >= 0)
 		close(c->lock);
-	free(c->owner);
-	free(c->json);
-	free(c);
+	claim_free(c);
 	return NULL;
+}
+
+bool
+claim_ours(const struct claim *c)
+{
+	struct stat held, there;
+
+	return !fstat(c->lock, &held) && !stat(c->path, &there) && held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 }
 
 int
@@ -142,6 +158,8 @@ claim_publish(struct claim *c, const char *url, const char *pin, const char *sto
 	struct buf b = {0};
 	int rc;
 
+	if (!claim_ours(c))
+		return err_set(e, EXIT_REFUSED, "%s: removed, or another server's: end this one (process %ld)", c->path, (long)getpid());
 	buf_adds(&b, "{\"version\":\"" LABTASKER_VERSION "\",\"url\":");
 	json_putstr(&b, str_of(url), 0);
 	if (pin)
@@ -157,15 +175,15 @@ claim_publish(struct claim *c, const char *url, const char *pin, const char *sto
 void
 claim_withdraw(struct claim *c)
 {
-	unlink(c->json);
+	if (claim_ours(c))
+		unlink(c->json);
 }
 
 void
 claim_release(struct claim *c)
 {
-	unlink(c->owner);
+	if (claim_ours(c))
+		unlink(c->owner);
 	close(c->lock);
-	free(c->owner);
-	free(c->json);
-	free(c);
+	claim_free(c);
 }

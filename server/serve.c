@@ -36,6 +36,7 @@ struct server {
 	const struct serve_opts *opts;
 	char *dir;            /* of the store */
 	struct claim *claim;
+	struct os os;         /* of the journal: it changes names in the store's directory only while that is ours */
 	struct journal *journal;
 	struct store *store;
 	struct auth *auth;
@@ -45,6 +46,7 @@ struct server {
 	int plain;            /* the listener that has no TLS, the Unix one; -1 none */
 	struct tls_identity *identity;   /* what the others show; NULL: no TLS */
 	char socket[108];     /* of the Unix listener, "" none */
+	struct stat made;     /* what stood there then */
 	int port;
 	struct conn **conn;
 	struct pollfd *poll;
@@ -175,6 +177,32 @@ const struct os os_real = {
 	.unlink = real_unlink, .syncdir = real_syncdir,
 };
 
+/* Whether the store is no longer where it was; errno then. */
+static bool
+moved(const struct claim *c)
+{
+	errno = ENOENT;
+	return !claim_ours(c);
+}
+
+static int
+own_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	return flags & O_CREAT && moved(ctx) ? -1 : real_open(NULL, path, flags, mode);
+}
+
+static int
+own_rename(void *ctx, const char *from, const char *to)
+{
+	return moved(ctx) ? -1 : rename(from, to);
+}
+
+static int
+own_unlink(void *ctx, const char *path)
+{
+	return moved(ctx) ? -1 : unlink(path);
+}
+
 /* Seconds, or where they are 0 others, in microseconds. */
 static int64_t
 micro(double seconds, int other)
@@ -198,6 +226,7 @@ listen_unix(struct server *s, const char *path, struct err *e)
 	if (fd < 0)
 		return -1;
 	snprintf(s->socket, sizeof s->socket, "%s", path);
+	stat(path, &s->made);
 	s->plain = fd;
 	s->listener[s->listeners++] = fd;
 	return 0;
@@ -381,11 +410,16 @@ static int
 open_store(struct server *s, struct err *e)
 {
 	const struct serve_opts *o = s->opts;
-	struct journal_opts jo = {.os = &os_real, .dir = s->dir, .sync = o->sync, .repair = o->repair,
+	struct journal_opts jo = {.os = &s->os, .dir = s->dir, .sync = o->sync, .repair = o->repair,
 		.ahead = o->sync == SYNC_ALWAYS ? AHEAD : 0};
 	struct api_opts ao = {.os = &os_real, .store = &s->store, .no_create = o->no_create, .polling = o->polling, .events = o->events,
 		.metrics = o->metrics};
 
+	s->os = os_real;
+	s->os.ctx = s->claim;
+	s->os.open = own_open;
+	s->os.rename = own_rename;
+	s->os.unlink = own_unlink;
 	s->journal = journal_open(&jo, &s->store, e);
 	if (!s->journal)
 		return -1;
@@ -711,6 +745,16 @@ goodbye(struct server *s)
 	}
 }
 
+/* Where another server has made its own meanwhile, that stays. */
+static void
+remove_socket(const struct server *s)
+{
+	struct stat st;
+
+	if (s->socket[0] && !stat(s->socket, &st) && st.st_dev == s->made.st_dev && st.st_ino == s->made.st_ino)
+		unlink(s->socket);
+}
+
 static void
 finish(struct server *s)
 {
@@ -718,10 +762,9 @@ finish(struct server *s)
 
 	if (s->claim)
 		claim_withdraw(s->claim);
+	remove_socket(s);
 	for (int i = 0; i < s->listeners; i++)
 		close(s->listener[i]);
-	if (s->socket[0])
-		unlink(s->socket);
 	goodbye(s);
 	while (s->conns)
 		drop(s, s->conns - 1);

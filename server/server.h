@@ -472,6 +472,7 @@ struct claim;
 struct claim *claim_take(const char *dir, struct err *e);
 /* Writes server.json.  pin: of the certificate at url, or NULL. */
 int claim_publish(struct claim *c, const char *url, const char *pin, const char *store_id, struct err *e);
+bool claim_ours(const struct claim *c);                     /* false: the directory was removed or moved, another may be there */
 void claim_withdraw(struct claim *c);                       /* removes server.json; the locks stay */
 void claim_release(struct claim *c);                        /* removes owner, unlocks, frees */
 

@@ -75,6 +75,21 @@ ok "SIGTERM while starters come: they wait for the end" sh -c '
 		"$0" submit -- --n 2 >>ids 2>>err.many </dev/null || exit 1
 	done' "$lt"
 
+# Who begins anew within the minute that the server of before goes on.
+place anew
+ok "a queue" status 0 "$lt" submit -- --n 1
+pid=$(owner)
+rm -rf .labtasker
+ok "which is removed, and another begun" status 0 "$lt" submit -- --n 2
+second=$(owner)
+ok "by another server" test "$pid" != "$second"
+kill "$pid"
+await gone "$pid"
+ok "it stays when the first one ends" same "$(ls .labtasker | grep -c -e server.json -e owner)" 2
+ok "and is reached" status 0 "$lt" task ls -q
+ok "with its one task" same "$(lines out)" 1
+ok "of the same server" same "$(owner)" "$second"
+
 place elsewhere
 "$lt" submit -- --n 1 >id 2>err </dev/null
 pid=$(owner)

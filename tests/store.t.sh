@@ -76,3 +76,27 @@ ok 'and left alone' test "$(lines .labtasker/journal)" = "$(lines whole)"
 rm .labtasker/lock && mkdir .labtasker/lock
 ok 'a directory in the place of the lock' status 1 "$lt" serve --port 0
 ok 'is said to be one' has 'labtasker/lock: [A-Z][a-z ]*$' err
+
+# A store that was moved away under its server leaves its name to another server's.
+place moved
+LABTASKER_QUEUE_NAME=q LABTASKER_PASSWORD=p
+export LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
+serve_port
+first=$server LABTASKER_API_BASE_URL=$url
+export LABTASKER_API_BASE_URL
+ok 'a queue' status 0 "$lt" queue create --queue-name q --password p
+mv store gone
+mv serve.err first.err
+serve_port
+second=$(sed -n 's/.*"store": *"\([^"]*\)".*/\1/p' store/server.json)
+big=$(head -c 2000000 /dev/zero | tr '\0' x)
+for i in 1 2 3 4 5 6 7 8 9; do echo "{\"n\":$i,\"big\":\"$big\"}"; done >big
+ok 'much for the first' status 0 "$lt" submit --from big
+ok 'that is past' status 0 "$lt" task delete -y -q -s pending
+ok 'would be written anew' await has 'store.*cannot be written anew' first.err
+kill $first
+wait $first
+ok 'the name is the second one'"'"'s' same "$(head -n 1 store/journal | grep -c "$second")" 1
+ok 'which can be found' same "$(address)" "$url"
+kill $server
+wait $server
