@@ -134,21 +134,23 @@ free_runs(struct runs *l)
 	*l = (struct runs){0};
 }
 
-/* All run directories, in order of time. */
-static void
-find_runs(const struct context *x, struct runs *l)
+/* All run directories, in order of time.  -1 with err: they cannot be looked at. */
+static int
+find_runs(const struct context *x, struct runs *l, struct err *e)
 {
 	char *dir = xprintf("%s/logs/run", x->conf->root);
 	DIR *d = opendir(dir);
+	int rc = d || errno == ENOENT ? 0 : err_set(e, EXIT_REFUSED, "%s: %s", dir, strerror(errno));
 
 	*l = (struct runs){0};
-	for (struct dirent *e; d && (e = readdir(d));)
-		add_run(l, dir, e->d_name);
+	for (struct dirent *i; d && (i = readdir(d));)
+		add_run(l, dir, i->d_name);
 	if (d)
 		closedir(d);
 	if (l->n)
 		qsort(l->run, l->n, sizeof *l->run, by_time);
 	free(dir);
+	return rc;
 }
 
 /* The last run of a task (id NULL: of any); NULL: none. */
@@ -225,24 +227,23 @@ show_runs(const struct context *x, const struct args *a, struct err *e)
 {
 	bool only_failed = a->val[FAILED].num, follow = a->val[FOLLOW].num, said = false;
 	struct runs l;
-	int rc = 0;
+	int rc = find_runs(x, &l, e);
 
-	find_runs(x, &l);
 	for (int i = 0; !rc && i < (a->nword ? a->nword : !only_failed); i++) {
 		const struct run *r;
 
-		while (!(r = last_of(&l, a->nword ? a->word[i] : NULL)) && follow) {
+		while (!(r = last_of(&l, a->nword ? a->word[i] : NULL)) && follow && !rc) {
 			if (!said)
 				warn("logs: no run here yet: waiting for one; Ctrl-C ends it");
 			said = true;
 			poll(NULL, 0, BEAT);
 			free_runs(&l);
-			find_runs(x, &l);
+			rc = find_runs(x, &l, e);
 		}
-		if (!r)
+		if (!r && !rc)
 			rc = err_set(e, EXIT_REFUSED, "no run %s%s%sunder %s/logs/run: it may run later, or have run on another file "
 			    "system", a->nword ? "of " : "", a->nword ? a->word[i] : "", a->nword ? " " : "", x->conf->root);
-		else if (!only_failed || failed(r))
+		else if (r && (!only_failed || failed(r)))
 			rc = show_run(r, a, a->nword > 1, e);
 	}
 	for (size_t i = 0; !rc && only_failed && !a->nword && i < l.n; i++)
@@ -359,8 +360,9 @@ prune(const struct context *x, const struct args *a, struct err *e)
 	c = ask_open(x, false, true, &rc);
 	if (!c)
 		return rc;
-	find_runs(x, &l);
-	rc = prune_runs(x, c, &l, sys_wall() / SECOND - (int64_t)(age < 1e9 ? age : 1e9));
+	rc = find_runs(x, &l, e);
+	if (!rc)
+		rc = prune_runs(x, c, &l, sys_wall() / SECOND - (int64_t)(age < 1e9 ? age : 1e9));
 	free_runs(&l);
 	client_close(c);
 	return rc;

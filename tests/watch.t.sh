@@ -103,6 +103,12 @@ ok "--prune with something else" status 2 "$lt" logs --prune 1d "$a"
 for age in soon -1 -7d -0.5h nan; do
 	ok "no age: $age" status 2 "$lt" logs --prune "$age"
 done
+mv .labtasker/logs/run runs
+echo none >.labtasker/logs/run
+for o in '' --failed '--prune 1h' -f; do
+	ok "where none can be looked at: $o" status 1 "$lt" logs $o
+	ok "that is said: $o" has '\.labtasker/logs/run: [A-Z]' err
+done
 
 place prune
 "$lt" submit -- --n 1 >id 2>err
