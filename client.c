@@ -267,6 +267,18 @@ read_head(struct client *c)
 	}
 }
 
+/* Says what the server answers again and again, and why. */
+static void
+vexed(const struct client *c, const struct call *k)
+{
+	struct err e = {0};
+	struct json_doc *d = c->wire.body.len ? json_parse(c->wire.body.p, c->wire.body.len, &e) : NULL;
+	const char *why = json_gettext(d ? d->root : NULL, "detail");
+
+	warn("%s: answers %d %s%s%s; trying again", client_url(c), k->status, http_reason(k->status), *why ? ": " : "", why);
+	json_free(d);
+}
+
 /* When the answer that k has got is a reason to try again: from when on.  Else 0. */
 static int64_t
 again(struct client *c, struct call *k, int64_t now)
@@ -290,7 +302,7 @@ again(struct client *c, struct call *k, int64_t now)
 		return 0;
 	k->maybe = k->maybe || fault(k->status);
 	if (!c->root->vexed && now + wait - k->first >= PATIENCE * SECOND) {
-		warn("%s: answers %d %s; trying again", client_url(c), k->status, http_reason(k->status));
+		vexed(c, k);
 		k->said = c->root->vexed = true;
 	}
 	return now + wait;

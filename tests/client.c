@@ -877,7 +877,7 @@ refused_twice(void)
 	int i = 1;
 
 	while (i < 17)
-		script[i++] = (struct step){ANSWER_IT, 503, NULL, NULL};
+		script[i++] = (struct step){ANSWER_IT, 503, NULL, "{\"detail\":\"no room\"}"};
 	script[i] = script[i + 1] = (struct step)OK;
 	script[i + 2] = (struct step){END, 0, NULL, NULL};
 	open_stage(&st, true, script);
@@ -899,6 +899,7 @@ refused_twice(void)
 	}
 	text = said();
 	expect(strstr(text, "answers 503") && !strstr(strstr(text, "answers 503") + 1, "answers 503"), "refused twice: %s", text);
+	expect(strstr(text, "answers 503 Service Unavailable: no room; trying again"), "and why: %s", text);
 	free(text);
 	free(notes_text());
 	for (i = 0; i < 2; i++)
