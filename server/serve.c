@@ -381,9 +381,11 @@ own_queue(struct server *s, struct err *e)
 	char *path = xprintf("%s/password", s->opts->root), hash[128];
 	int rc = sys_slurp(path, 4096, &pw, e);
 
-	free(path);
 	while (pw.len && (pw.p[pw.len - 1] == '\n' || pw.p[pw.len - 1] == '\r'))
 		pw.len--;
+	if (!rc && !password_valid((struct str){pw.p, pw.len}))
+		rc = err_set(e, EXIT_REFUSED, "%s: what it holds is no password of 1 to 100 characters: remove it, and another is made", path);
+	free(path);
 	if (rc < 0 || (q && password_now(s, queue_hash(q), (struct str){pw.p, pw.len}, NULL) == AUTH_OK))
 		goto out;
 	password_now(s, NULL, (struct str){pw.p, pw.len}, hash);

@@ -89,6 +89,14 @@ ok "it stays when the first one ends" same "$(ls .labtasker | grep -c -e server.
 ok "and is reached" status 0 "$lt" task ls -q
 ok "with its one task" same "$(lines out)" 1
 ok "of the same server" same "$(owner)" "$second"
+kill "$second"
+await gone "$second"
+: >.labtasker/password
+ok "no server has an empty password" status 1 "$lt" task ls -q
+ok "which is said, and what to do" has 'labtasker/password: .*remove it' err
+rm .labtasker/password
+ok "that" status 0 "$lt" submit -- --n 3
+ok "loses nothing" same "$(count pending)" 2
 
 place elsewhere
 "$lt" submit -- --n 1 >id 2>err </dev/null
