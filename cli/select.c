@@ -96,7 +96,7 @@ select_set(struct select *s, const struct select_text *t, struct err *e)
 
 	if (ask_check_name(t->name, task ? "--task-name" : "--worker-name", e) < 0)
 		return -1;
-	if (t->id && !utf8_valid(t->id, strlen(t->id)))
+	if (t->id && (!*t->id || !utf8_valid(t->id, strlen(t->id))))   /* an empty one would be none to the server: all tasks */
 		return err_set(e, EXIT_USAGE, "Invalid value for --%s-id: it must be an id", task ? "task" : "worker");
 	if (t->limit && t->limit->given && t->limit->num < 0)
 		return err_set(e, EXIT_USAGE, "Invalid value for --limit: it must not be below 0");

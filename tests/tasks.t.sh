@@ -201,6 +201,10 @@ for what in cancel requeue 'delete -y' 'update -u priority=1'; do
 	ok "an empty filter does not choose all: $what" status 2 "$lt" task $what -f ''
 	ok "asks which: $what" says 'which tasks?'
 done
+for what in 'update -u priority=1' ls; do
+	ok "nor does an empty id: $what" status 2 "$lt" task $what --id ''
+	ok "which is said: $what" says 'Invalid value for --task-id'
+done
 ok "an empty pipe is fine" sh -c ': | "$1" task cancel 2>err' x "$lt"
 ok "ids and a filter" status 2 "$lt" task cancel "$a" -s pending
 ok "delete needs a yes" status 1 "$lt" task delete "$a"
