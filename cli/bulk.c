@@ -54,12 +54,13 @@ input_open(struct input *in, struct err *e)
 {
 	bool standard = !strcmp(in->path, "-");
 	size_t n = strlen(in->path);
+	char none;
 
 	in->name = standard ? "standard input" : in->path;
 	in->csv = in->csv || (n > 4 && !strcmp(in->path + n - 4, ".csv"));
 	in->line = 1;
 	in->fd = standard ? 0 : open(in->path, O_RDONLY);
-	if (in->fd < 0)
+	if (in->fd < 0 || read(in->fd, &none, 0) < 0)   /* a directory */
 		return err_set(e, EXIT_USAGE, "%s: %s", in->path, strerror(errno));
 	sys_cloexec(in->fd);
 	return 0;

@@ -28,6 +28,8 @@ ok "ids are in the order of the lines" has "$(sed -n 3p out)" last
 empty
 ok "from standard input" sh -c 'printf "{\"a\": 1}\n{\"a\": 2}\n" | "$1" submit --from - >out 2>err && [ $(wc -l <out) -eq 2 ]' x "$lt"
 empty
+ok "a directory" status 2 "$lt" submit --from .
+ok "is one" has 'submit: \.: [A-Z][a-z ]*$' err
 printf '{"args": {"a": 1}, "task_name": "one", "priority": 3, "metadata": {"x y": 1}}\n{"cmd": "echo", "max_retries": null}\n' >w.jsonl
 ok "--tasks" status 0 "$lt" submit --tasks w.jsonl --name all
 ok "a line's own fields come first" same "$("$lt" task ls -q --no-pager -f 'task_name == "one" and priority == 3')" "$(sed -n 1p out)"
