@@ -249,8 +249,8 @@ log_tail(const struct locate *l)
 static int
 listening(struct locate *l, struct err *e)
 {
-	char byte, *tail;
-	ssize_t n = sys_read(l->ready, &byte, 1);
+	char said[sizeof e->msg], *tail;
+	ssize_t n = sys_read(l->ready, said, sizeof said - 1);
 	int rc;
 
 	if (n < 0 && sys_again()) {
@@ -260,11 +260,12 @@ listening(struct locate *l, struct err *e)
 		    l->conf->root, START_WAIT / 1000000, l->conf->root);
 	}
 	rc = lookup(l, e);
-	if (rc == 1 && n == 1)
+	if (rc == 1 && n == 1)   /* the byte that says so */
 		warn("started a server for %s; it ends by itself when it is not needed", l->conf->root);
 	if (rc)
 		return rc;
-	tail = log_tail(l);
+	said[n > 0 ? n : 0] = 0;
+	tail = n > 1 ? xstrdup(said) : log_tail(l);
 	err_set(e, EXIT_REFUSED, "%s: no server could be started: %.200s", l->conf->root, tail);
 	free(tail);
 	return -1;

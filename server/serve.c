@@ -809,6 +809,8 @@ serve_run(const struct serve_opts *o)
 		turns(&s);
 	} else {
 		warn("%s", e.msg);
+		if (o->ready >= 0)
+			sys_write_all(o->ready, e.msg, strlen(e.msg));   /* the log may be on a disk that is full */
 	}
 	finish(&s);
 	log_close();

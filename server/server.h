@@ -496,7 +496,7 @@ struct serve_opts {
 	const char *log;               /* file; NULL: stderr */
 	bool log_json;
 	bool local;                    /* started by a client: unix socket (else loopback), default queue, ends when idle */
-	int ready;                     /* fd that gets one byte once it listens; -1 */
+	int ready;                     /* fd that gets one byte once it listens, or why it does not; -1 */
 };
 /* Runs until SIGTERM, SIGINT or, when local, 60 s of nothing.  An exit status. */
 int serve_run(const struct serve_opts *o);

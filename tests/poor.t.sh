@@ -73,6 +73,13 @@ kill $server
 wait $server
 unset LABTASKER_API_BASE_URL LABTASKER_QUEUE_NAME LABTASKER_PASSWORD
 
+place nolog
+"$lt" submit -- --n 1 >id 2>err
+kill "$(owner)"
+await test ! -e .labtasker/owner
+ok "a server that could not even log why it does not start" has 'labtasker/owner[^:]*: [A-Z]' "$(
+	(ulimit -f 0; "$lt" task ls 2>&1 </dev/null) | cat >said; echo said)"
+
 # bare NAME [COMMAND...]: the program and busybox in root, and nothing else; COMMAND does what chroot does.
 bare() {
 	who=$1
