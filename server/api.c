@@ -502,7 +502,7 @@ delete_task(struct ask *a)
 
 enum { TU_VERSION, TU_REPLACE, TU_ID };
 static const struct field update_fields[] = {
-	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"replace_fields", FIELD_TEXTS, FIELD_NULL, NULL, 0, 0, NULL},
+	{"client_version", FIELD_VERSION, 0, NULL, 0, 0, NULL}, {"replace_fields", FIELD_TEXTS, 0, NULL, 0, 0, NULL},
 	{"task_id", FIELD_TEXT, FIELD_NEEDED, NULL, 0, 0, "_id"},
 	{"status", FIELD_CHOICE, 0, "pending|running|success|failed|cancelled", 0, 0, NULL},
 	{"task_name", FIELD_NAME, FIELD_NULL, NULL, 0, 0, NULL}, {"heartbeat_timeout", FIELD_FLOAT, FIELD_NULL, NULL, 0, 0, NULL},

@@ -122,6 +122,7 @@ static const struct row rows[] = {
 	{"GET", "/tasks/$1", NULL, 200, "*\"status\":\"pending\",\"task_name\":\"u\"*", 0},
 	{"PUT", "/tasks", "[{\"task_id\":\"$1\",\"metadata\":{\"a\":{\"$x\":1}}}]", 400, DETAIL, 0},
 	{"PUT", "/tasks", "[{\"task_id\":\"$1\",\"retries\":null}]", 422, FAULT("\"body\",0,\"retries\""), 0},
+	{"PUT", "/tasks", "[{\"task_id\":\"$1\",\"replace_fields\":null}]", 422, FAULT("\"body\",0,\"replace_fields\""), 0},
 	{"PUT", "/tasks", "[{}]", 422, FAULT("\"body\",0,\"_id\""), 0},
 	{"PUT", "/tasks", "{}", 422, FAULT("\"body\""), 0},
 	{"PUT", "/tasks", "[]", 200, "{\"notification\":null,\"found\":false,\"content\":[]}", 0},
