@@ -7,6 +7,7 @@
  */
 #include "labtasker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -91,13 +92,39 @@ make_password(const char *root, struct err *e)
 	return rc;
 }
 
+/* Whether root was meant for something else: it holds what a queue's directory of whatever mode would not, and others may look
+ * into it.  Who makes a queue there at the same moment hides it first. */
+static bool
+foreign(const char *root)
+{
+	static const char usual[] = ".labtasker";
+	char *conf = xprintf("%s/client.toml", root);
+	size_t n = strlen(root), u = sizeof usual - 1;
+	DIR *d = opendir(root);
+	struct stat st;
+	bool full = false;
+
+	for (const struct dirent *i; d && (i = readdir(d));)
+		full |= strcmp(i->d_name, ".") && strcmp(i->d_name, "..");
+	if (d)
+		closedir(d);
+	while (n && root[n - 1] == '/')
+		n--;
+	full = full && access(conf, F_OK) && !(n >= u && !memcmp(root + n - u, usual, u)) && !stat(root, &st) && st.st_mode & 077;
+	free(conf);
+	return full;
+}
+
 int
 locate_make(const char *root, struct err *e)
 {
 	char *path = xprintf("%s/password", root);
 	int rc = sys_mkdirs(root, 0700, e);
 
-	if (!rc && access(path, F_OK)) {
+	if (!rc && access(path, F_OK) && foreign(root)) {
+		rc = err_set(e, EXIT_REFUSED, "%s: it holds other things, and not only its user may look into it: a queue needs a directory of "
+		    "its own", root);
+	} else if (!rc && access(path, F_OK)) {
 		chmod(root, 0700);   /* it may be older than its secret */
 		rc = make_ignore(root, e) || make_password(root, e) ? -1 : 0;
 	}

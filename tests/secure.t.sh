@@ -29,6 +29,18 @@ umask 022
 ok "it is the user's all the same" same "$(find .labtasker -type d ! -perm 700 -o ! -type d ! -perm 600)" ""
 ok "who can read it" same "$(count success)" 1
 
+place taken
+mkdir -m 755 dir fresh old
+echo x >dir/file
+: >old/client.toml
+ok "a directory of others" status 1 env LABTASKER_ROOT=dir "$lt" submit -- --n 1
+ok "is no queue's: it stays as it is" same "$(ls dir) $(ls -ld dir | cut -c1-10)" 'file drwxr-xr-x'
+ok "and that is said" has 'dir: it holds other things.*LABTASKER_ROOT' err
+for d in fresh old; do
+	ok "one that is $d" status 0 env LABTASKER_ROOT=$d "$lt" submit -- --n 1
+	ok "is its user's alone then" same "$(ls -ld $d | cut -c1-10)" drwx------
+done
+
 place argv
 echo "$secret" >pw
 serve_port
