@@ -92,6 +92,8 @@ find_command(const struct args *a, struct words *o, struct buf *b, struct err *e
 
 	if ((a->nrest > 0) + !!text + !!script > 1)
 		return err_set(e, EXIT_USAGE, "give one command: words after --, -c, or --script-path");
+	if (a->val[EXECUTABLE].given && !*a->val[EXECUTABLE].text)
+		return err_set(e, EXIT_USAGE, "--executable names no shell: leave it out for /bin/sh");
 	if (a->nrest > 0) {
 		if (a->val[EXECUTABLE].given)
 			return err_set(e, EXIT_USAGE, "--executable is the shell for -c and --script-path: words after -- run without one");

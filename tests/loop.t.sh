@@ -247,6 +247,7 @@ ok "--require" status 0 "$lt" loop --require b -- echo '%(a)'
 ok "names what the command does not" same "$(cat out)" 3
 ok "a shell's -c" status 0 "$lt" loop -- sh -c 'echo %(a)'
 ok "is warned about" has 'run as shell text' err
+ok "a shell without a name" status 2 "$lt" loop --executable '' -c true
 ok "a bad template" status 2 "$lt" loop -- echo 'x %(a'
 ok "is shown" has '\^' err
 
