@@ -351,6 +351,8 @@ reload(struct server *s)
 		return;
 	if (read_identity(s, &e) < 0)
 		warn("%s; the certificate and key of before stay in use", e.msg);
+	else if (!claim_ours(s->claim))
+		warn("%s: was removed or moved: end this server (process %ld)", s->dir, (long)getpid());
 	else if (publish(s, &e) < 0)
 		warn("%s", e.msg);
 	else
