@@ -219,6 +219,24 @@ judge(const struct locate *l, const struct json_doc *d, struct err *e)
 	    "there lets this host join; once %s is known to be dead, remove owner and server.json", l->conf->root, host, host);
 }
 
+/* Its address from here, owned: the directory may have been moved since, or be mounted elsewhere, with the socket in it. */
+static char *
+reachable(const struct locate *l, const char *url)
+{
+	static const char name[] = "server.sock";
+	size_t n = strlen(url), k = sizeof name - 1;
+	char *path, *own = NULL;
+
+	if (!strncmp(url, "unix:", 5) && n > k && !strcmp(url + n - k, name) && access(url + 5, F_OK) && exists(l->conf, name)) {
+		path = in_root(l->conf, name);
+		own = sys_absolute(path);
+		free(path);
+	}
+	path = own ? xprintf("unix:%s", own) : xstrdup(url);
+	free(own);
+	return path;
+}
+
 /* Reads root/server.json: 1 and l->url, 0 there is no server, -1 with err. */
 static int
 lookup(struct locate *l, struct err *e)
@@ -235,7 +253,7 @@ lookup(struct locate *l, struct err *e)
 		rc = judge(l, d, e);
 	if (rc == 1) {
 		free(l->url);
-		l->url = xstrdup(member(d, "url"));
+		l->url = reachable(l, member(d, "url"));
 		free(l->pin);
 		l->pin = member(d, "pin") ? xstrdup(member(d, "pin")) : NULL;
 	}

@@ -75,6 +75,16 @@ ok "SIGTERM while starters come: they wait for the end" sh -c '
 		"$0" submit -- --n 2 >>ids 2>>err.many </dev/null || exit 1
 	done' "$lt"
 
+place here
+"$lt" submit -- --n 1 >id 2>err
+pid=$(owner)
+mv "$base/here" "$base/there" && place there
+ok "a directory that was moved" same "$(count pending 2>err.moved)" 1
+ok "by the server that goes on there" same "$(owner) $(cat err.moved)" "$pid "
+kill "$pid"
+await gone "$pid"
+ok "and by another one then" same "$(count pending 2>/dev/null)" 1
+
 # Who begins anew within the minute that the server of before goes on.
 place anew
 ok "a queue" status 0 "$lt" submit -- --n 1
