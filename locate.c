@@ -219,7 +219,8 @@ judge(const struct locate *l, const struct json_doc *d, struct err *e)
 	    "there lets this host join; once %s is known to be dead, remove owner and server.json", l->conf->root, host, host);
 }
 
-/* Its address from here, owned: the directory may have been moved since, or be mounted elsewhere, with the socket in it. */
+/* Its address from here, owned: the directory may have been moved since, or be mounted elsewhere, with the socket in it; and there
+ * may be another where it was. */
 static char *
 reachable(const struct locate *l, const char *url)
 {
@@ -227,7 +228,7 @@ reachable(const struct locate *l, const char *url)
 	size_t n = strlen(url), k = sizeof name - 1;
 	char *path, *own = NULL;
 
-	if (!strncmp(url, "unix:", 5) && n > k && !strcmp(url + n - k, name) && access(url + 5, F_OK) && exists(l->conf, name)) {
+	if (!strncmp(url, "unix:", 5) && n > k && !strcmp(url + n - k, name) && exists(l->conf, name)) {
 		path = in_root(l->conf, name);
 		own = sys_absolute(path);
 		free(path);

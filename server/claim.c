@@ -135,7 +135,11 @@ claim_take(const char *dir, struct err *e)
 	c->json = xprintf("%s/server.json", dir);
 	c->lock = take_lock(c, e);
 	if (c->lock >= 0 && !take_owner(c, e)) {
+		char *sock = xprintf("%s/server.sock", dir);
+
 		unlink(c->json);   /* left by a server that was killed */
+		unlink(sock);
+		free(sock);
 		return c;
 	}
 	if (c->lock >= 0)

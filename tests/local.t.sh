@@ -81,6 +81,11 @@ pid=$(owner)
 mv "$base/here" "$base/there" && place there
 ok "a directory that was moved" same "$(count pending 2>err.moved)" 1
 ok "by the server that goes on there" same "$(owner) $(cat err.moved)" "$pid "
+place here
+"$lt" submit -- --n 2 >id 2>err
+ok "another in its place" same "$(count pending)" 1
+place there
+ok "is not taken for it" same "$(count pending)" 1
 kill "$pid"
 await gone "$pid"
 ok "and by another one then" same "$(count pending 2>/dev/null)" 1
