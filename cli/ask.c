@@ -184,8 +184,11 @@ ask_password_file(const char *path, struct err *e)
 int
 ask_check_password(const char *password, const char *option, struct err *e)
 {
-	return password_valid(str_of(password)) ? 0 :
-	    err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 to 100 characters", option);
+	if (!password_valid(str_of(password)))
+		return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 to 100 characters", option);
+	if (utf8_count(str_of(password)) != strlen(password))
+		return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be ASCII: who asks with another is never let in", option);
+	return 0;
 }
 
 int

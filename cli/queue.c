@@ -132,8 +132,11 @@ cmd_queue_create(struct context *x, struct args *a)
 int
 cmd_queue_create_from_config(struct context *x, struct args *a)
 {
+	struct err e = {0};
+
 	if (x->conf->queue && x->conf->password)
-		return create(x, a, x->conf->queue, x->conf->password);
+		return ask_check_password(x->conf->password, "password", &e) < 0 ? ask_fail(x, &e) :
+		    create(x, a, x->conf->queue, x->conf->password);
 	warn("queue create-from-config: no %s is named in %s: labtasker init names one", x->conf->queue ? "password" : "queue",
 	    x->conf->file);
 	return EXIT_USAGE;

@@ -136,6 +136,12 @@ ok "a name that is taken" status 1 "$lt" queue update --new-queue-name q1
 ok "a new password from standard input" sh -c 'echo p4 | "$1" queue update --new-password-file - -q' x "$lt"
 ok "the old one is no good" status 1 "$lt" queue get
 LABTASKER_PASSWORD=p4
+for c in 'queue update --new-password' 'queue create --queue-name q9 --password'; do
+	ok "a password that lets nobody in: $c" status 2 "$lt" $c 'pä'
+	ok "says why: $c" says 'ASCII'
+done
+ok "nor one of the configuration" status 2 env LABTASKER_QUEUE_NAME=q9 LABTASKER_PASSWORD=pä "$lt" queue create-from-config
+ok "says why" says 'ASCII'
 ok "the new one is" status 0 "$lt" queue get
 for bad in '' '--new-queue-name a/b' '--new-password' '--new-password x --new-password-file y' '--metadata 5' 'word'; do
 	ok "refused: queue update $bad" status 2 "$lt" queue update $bad
