@@ -186,8 +186,10 @@ ask_check_password(const char *password, const char *option, struct err *e)
 {
 	if (!password_valid(str_of(password)))
 		return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be 1 to 100 characters", option);
-	if (utf8_count(str_of(password)) != strlen(password))
-		return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be ASCII: who asks with another is never let in", option);
+	for (const char *p = password; *p; p++)
+		if (*p < ' ' || *p > '~')
+			return err_set(e, EXIT_USAGE, "Invalid value for %s: it must be printable ASCII: requests and files carry no other",
+			    option);
 	return 0;
 }
 

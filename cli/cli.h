@@ -156,7 +156,7 @@ int ask_get(const struct context *x, struct client *c, struct call *k);
 void ask_all(struct client *c, struct call *const *k, size_t n);
 /* A password's text: the first line of the file, "-" is standard input.  NULL with err.  To be given to tty_forget. */
 char *ask_password_file(const char *path, struct err *e);
-int ask_check_password(const char *password, const char *option, struct err *e);   /* 1 to 100 of ASCII */
+int ask_check_password(const char *password, const char *option, struct err *e);   /* 1 to 100 of printable ASCII */
 int ask_check_name(const char *name, const char *option, struct err *e);   /* of a task, worker or queue; NULL is fine */
 /* All of standard input, at most max bytes, added to b and terminated.  -1 with err. */
 int ask_stdin(struct buf *b, size_t max, struct err *e);

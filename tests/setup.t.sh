@@ -137,8 +137,10 @@ ok "a new password from standard input" sh -c 'echo p4 | "$1" queue update --new
 ok "the old one is no good" status 1 "$lt" queue get
 LABTASKER_PASSWORD=p4
 for c in 'queue update --new-password' 'queue create --queue-name q9 --password'; do
-	ok "a password that lets nobody in: $c" status 2 "$lt" $c 'pä'
-	ok "says why: $c" says 'ASCII'
+	for p in 'pä' "p$(printf '\nq')"; do
+		ok "a password that lets nobody in: $c" status 2 "$lt" $c "$p"
+		ok "says why: $c" says 'ASCII'
+	done
 done
 ok "nor one of the configuration" status 2 env LABTASKER_QUEUE_NAME=q9 LABTASKER_PASSWORD=pä "$lt" queue create-from-config
 ok "says why" says 'ASCII'
