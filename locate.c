@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -233,7 +235,7 @@ reachable(const struct locate *l, const char *url)
 		own = sys_absolute(path);
 		free(path);
 	}
-	path = own ? xprintf("unix:%s", own) : xstrdup(url);
+	path = own && strlen(own) < sizeof ((struct sockaddr_un *)NULL)->sun_path ? xprintf("unix:%s", own) : xstrdup(url);
 	free(own);
 	return path;
 }

@@ -151,6 +151,12 @@ mkdir -p "$deep/$deep/$deep" && cd "$deep/$deep/$deep" || exit 2
 ok "a path too long for a Unix socket" status 0 "$lt" submit -- --n 1
 ok "works all the same" same "$(count pending)" 1
 kill "$(owner)"
+await test ! -e .labtasker/owner
+ln -s "$PWD" "$base/short"
+ok "a short path to the same place" same "$(LABTASKER_ROOT=$base/short/.labtasker count pending 2>err)" 1
+ok "has a socket" has 'short/.labtasker/server.sock' .labtasker/server.json
+ok "and its server, from the long one" same "$(count pending 2>err)" 1
+kill "$(owner)"
 
 place down
 wait $down
