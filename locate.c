@@ -256,7 +256,7 @@ lookup(struct locate *l, struct err *e)
 		rc = judge(l, d, e);
 	if (rc == 1) {
 		free(l->url);
-		l->url = reachable(l, member(d, "url"));
+		l->url = reachable(l, json_gettext(d->root, "url"));
 		free(l->pin);
 		l->pin = member(d, "pin") ? xstrdup(member(d, "pin")) : NULL;
 	}
