@@ -410,6 +410,20 @@ same_dir(const char *a, const char *b)
 	return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
+/* A journal that is a link to a disk that is not mounted would count as none. */
+static int
+refuse_dangling(const char *dir, struct err *e)
+{
+	char *path = xprintf("%s/journal", dir);
+	struct stat st;
+	int rc = 0;
+
+	if (!lstat(path, &st) && stat(path, &st) < 0 && errno == ENOENT)
+		rc = err_set(e, EXIT_REFUSED, "%s: a link to what is not there: mount the disk that has it, or remove the link", path);
+	free(path);
+	return rc;
+}
+
 static int
 open_store(struct server *s, struct err *e)
 {
@@ -424,7 +438,7 @@ open_store(struct server *s, struct err *e)
 	s->os.open = own_open;
 	s->os.rename = own_rename;
 	s->os.unlink = own_unlink;
-	s->journal = journal_open(&jo, &s->store, e);
+	s->journal = refuse_dangling(s->dir, e) < 0 ? NULL : journal_open(&jo, &s->store, e);
 	if (!s->journal)
 		return -1;
 	s->auth = auth_new(&os_real);

@@ -72,6 +72,13 @@ sed '1s/"version":1/"version":2/' whole >.labtasker/journal
 ok 'a later format is refused' status 1 "$lt" serve --port 0
 ok 'and left alone' test "$(lines .labtasker/journal)" = "$(lines whole)"
 
+# A link to a disk that is not there is no empty store.
+mv .labtasker/journal kept && ln -s elsewhere/journal .labtasker/journal
+ok 'a journal that is a link to nothing' status 1 "$lt" serve --port 0
+ok 'is said to be one' has 'labtasker/journal: a link to what is not there' err
+ok 'and left alone' test -h .labtasker/journal
+mv kept .labtasker/journal
+
 # A lock that cannot be opened is no matter of the file system.
 rm .labtasker/lock && mkdir .labtasker/lock
 ok 'a directory in the place of the lock' status 1 "$lt" serve --port 0
