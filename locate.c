@@ -94,27 +94,27 @@ make_password(const char *root, struct err *e)
 	return rc;
 }
 
-/* Whether root was meant for something else: it holds what a queue's directory of whatever mode would not, and others may look
- * into it.  Who makes a queue there at the same moment hides it first. */
+/* Whether root was meant for something else: it holds what is none of ours, and others may look into it.  Who makes a queue there at
+ * the same moment hides it first. */
 static bool
 foreign(const char *root)
 {
 	static const char usual[] = ".labtasker";
-	char *conf = xprintf("%s/client.toml", root);
 	size_t n = strlen(root), u = sizeof usual - 1;
 	DIR *d = opendir(root);
 	struct stat st;
-	bool full = false;
+	bool full = false, ours = false;
 
-	for (const struct dirent *i; d && (i = readdir(d));)
-		full |= strcmp(i->d_name, ".") && strcmp(i->d_name, "..");
+	for (const struct dirent *i; d && (i = readdir(d));) {
+		full |= strcmp(i->d_name, ".") && strcmp(i->d_name, "..") && strcmp(i->d_name, "lost+found");
+		ours |= !strcmp(i->d_name, "client.toml") || !strcmp(i->d_name, "journal");
+	}
 	if (d)
 		closedir(d);
 	while (n && root[n - 1] == '/')
 		n--;
-	full = full && access(conf, F_OK) && !(n >= u && !memcmp(root + n - u, usual, u)) && !stat(root, &st) && st.st_mode & 077;
-	free(conf);
-	return full;
+	ours |= n >= u && !memcmp(root + n - u, usual, u);
+	return full && !ours && !stat(root, &st) && st.st_mode & 077;
 }
 
 int

@@ -446,11 +446,7 @@ open_store(struct server *s, struct err *e)
 	ao.auth = s->auth;
 	s->api = api_new(&ao);
 	api_settle(s->api, true, time_now());
-	if (!same_dir(s->dir, o->root))
-		return 0;
-	if (locate_make(o->root, e) < 0)
-		return -1;
-	return own_queue(s, e);
+	return same_dir(s->dir, o->root) ? own_queue(s, e) : 0;
 }
 
 static void
@@ -514,6 +510,8 @@ begin(struct server *s, struct err *e)
 		return -1;
 	set_limits(s);
 	if ((o->log && log_check(o->log, e) < 0) || read_identity(s, e) < 0)
+		return -1;
+	if (same_dir(s->dir, o->root) && locate_make(o->root, e) < 0)
 		return -1;
 	s->claim = claim_take(s->dir, e);
 	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0 || publish(s, e) < 0)

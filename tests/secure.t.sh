@@ -36,7 +36,17 @@ echo x >dir/file
 ok "a directory of others" status 1 env LABTASKER_ROOT=dir "$lt" submit -- --n 1
 ok "is no queue's: it stays as it is" same "$(ls dir) $(ls -ld dir | cut -c1-10)" 'file drwxr-xr-x'
 ok "and that is said" has 'dir: it holds other things.*LABTASKER_ROOT' err
-for d in fresh old; do
+ok "nor does serve put anything there" status 1 env LABTASKER_ROOT=dir "$lt" serve --port 0
+ok "not even a lock" same "$(ls dir)" file
+mkdir -m 755 served
+LABTASKER_ROOT=served "$lt" serve --port 0 2>serve.err </dev/null &
+ok "serve takes one that is empty" await test -s served/server.json
+kill $!
+wait $!
+rm served/password
+chmod 755 served
+mkdir -m 755 disk disk/lost+found
+for d in fresh old served disk; do
 	ok "one that is $d" status 0 env LABTASKER_ROOT=$d "$lt" submit -- --n 1
 	ok "is its user's alone then" same "$(ls -ld $d | cut -c1-10)" drwx------
 done
