@@ -94,8 +94,8 @@ make_password(const char *root, struct err *e)
 	return rc;
 }
 
-/* Whether root was meant for something else: it holds what is none of ours, and others may look into it.  Who makes a queue there at
- * the same moment hides it first. */
+/* Whether root was meant for something else: it holds what is none of ours, and others may look into it.  Who makes a queue there
+ * at the same moment hides it first. */
 static bool
 foreign(const char *root)
 {
