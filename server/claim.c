@@ -123,13 +123,8 @@ claim_free(struct claim *c)
 struct claim *
 claim_take(const char *dir, struct err *e)
 {
-	struct claim *c;
+	struct claim *c = xcalloc(1, sizeof *c);
 
-	if (sys_mkdirs(dir, 0700, e) < 0) {
-		e->code = EXIT_REFUSED;
-		return NULL;
-	}
-	c = xcalloc(1, sizeof *c);
 	c->path = xprintf("%s/lock", dir);
 	c->owner = xprintf("%s/owner", dir);
 	c->json = xprintf("%s/server.json", dir);

@@ -35,6 +35,7 @@ enum {
 struct server {
 	const struct serve_opts *opts;
 	char *dir;            /* of the store */
+	bool home;            /* it is opts->root, with the queue of the local clients */
 	struct claim *claim;
 	struct os os;         /* of the journal: it changes names in the store's directory only while that is ours */
 	struct journal *journal;
@@ -176,6 +177,12 @@ const struct os os_real = {
 	.truncate = real_truncate, .sync = real_sync, .seek = real_seek, .close = real_close, .rename = real_rename,
 	.unlink = real_unlink, .syncdir = real_syncdir,
 };
+
+static bool
+same_file(const struct stat *x, const struct stat *y)
+{
+	return x->st_dev == y->st_dev && x->st_ino == y->st_ino;
+}
 
 /* Whether the store is no longer where it was; errno then. */
 static bool
@@ -407,7 +414,7 @@ same_dir(const char *a, const char *b)
 {
 	struct stat x, y;
 
-	return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+	return !stat(a, &x) && !stat(b, &y) && same_file(&x, &y);
 }
 
 /* A journal that is a link to a disk that is not mounted would count as none. */
@@ -446,7 +453,7 @@ open_store(struct server *s, struct err *e)
 	ao.auth = s->auth;
 	s->api = api_new(&ao);
 	api_settle(s->api, true, time_now());
-	return same_dir(s->dir, o->root) ? own_queue(s, e) : 0;
+	return s->home ? own_queue(s, e) : 0;
 }
 
 static void
@@ -511,7 +518,10 @@ begin(struct server *s, struct err *e)
 	set_limits(s);
 	if ((o->log && log_check(o->log, e) < 0) || read_identity(s, e) < 0)
 		return -1;
-	if (same_dir(s->dir, o->root) && locate_make(o->root, e) < 0)
+	if (sys_mkdirs(s->dir, 0700, e) < 0)
+		return -1;
+	s->home = same_dir(s->dir, o->root);
+	if (s->home && locate_make(o->root, e) < 0)
 		return -1;
 	s->claim = claim_take(s->dir, e);
 	if (!s->claim || open_store(s, e) < 0 || listen_all(s, e) < 0 || publish(s, e) < 0)
@@ -767,7 +777,7 @@ remove_socket(const struct server *s)
 {
 	struct stat st;
 
-	if (s->socket[0] && !stat(s->socket, &st) && st.st_dev == s->made.st_dev && st.st_ino == s->made.st_ino)
+	if (s->socket[0] && !stat(s->socket, &st) && same_file(&st, &s->made))
 		unlink(s->socket);
 }
 

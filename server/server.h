@@ -468,7 +468,7 @@ int64_t conn_idle(const struct conn *c);                    /* mono time since w
 /* ---- claim.c: who serves a store: its locks and server.json (OURS 2) --------------------------------------------- */
 
 struct claim;
-/* Locks dir (made when missing) by fcntl and by the file "owner"; waits for a holder that is ending.  NULL with err.  Owned. */
+/* Locks dir by fcntl and by the file "owner"; waits for a holder that is ending.  NULL with err.  Owned. */
 struct claim *claim_take(const char *dir, struct err *e);
 /* Writes server.json.  pin: of the certificate at url, or NULL. */
 int claim_publish(struct claim *c, const char *url, const char *pin, const char *store_id, struct err *e);

@@ -45,6 +45,11 @@ kill $!
 wait $!
 rm served/password
 chmod 755 served
+mkdir new
+(cd new && exec "$lt" serve --port 0 --store "$PWD/.labtasker") 2>serve.err </dev/null &
+ok "and the usual one by its whole path, before it is there" await test -s new/.labtasker/server.json
+kill $!
+wait $!
 mkdir -m 755 disk disk/lost+found
 for d in fresh old served disk; do
 	ok "one that is $d" status 0 env LABTASKER_ROOT=$d "$lt" submit -- --n 1
