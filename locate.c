@@ -122,11 +122,12 @@ locate_make(const char *root, struct err *e)
 {
 	char *path = xprintf("%s/password", root);
 	int rc = sys_mkdirs(root, 0700, e);
+	bool fresh = !rc && access(path, F_OK);
 
-	if (!rc && access(path, F_OK) && foreign(root)) {
+	if (fresh && foreign(root)) {
 		rc = err_set(e, EXIT_REFUSED, "%s: it holds other things, and not only its user may look into it: a queue needs a directory of "
 		    "its own", root);
-	} else if (!rc && access(path, F_OK)) {
+	} else if (fresh) {
 		chmod(root, 0700);   /* it may be older than its secret */
 		rc = make_ignore(root, e) || make_password(root, e) ? -1 : 0;
 	}
