@@ -19,7 +19,7 @@ cat >job.sh <<'J'
 id=$LABTASKER_TASK_ID
 if ! mkdir "live/$id" 2>/dev/null; then
 	old=$(cat "live/$id/pid" 2>/dev/null)
-	if [ -n "$old" ] && kill -0 "$old" 2>/dev/null && grep -q job.sh "/proc/$old/cmdline" 2>/dev/null; then
+	if [ -n "$old" ] && tr '\0' '\n' 2>/dev/null <"/proc/$old/environ" | grep -qx "LABTASKER_TASK_ID=$id"; then
 		echo "double: $id: $old and $$" >>trouble
 	fi
 fi

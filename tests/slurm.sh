@@ -105,11 +105,12 @@ J
 # What Slurm does late is begun first: its time limits are of whole minutes.
 queue limit
 for n in 1 2 3; do submit $n; done
-limit=$(batch --time=1 --array=1-2 "$top/contrib/slurm/array.sbatch" --grace 50 --warn-signal USR1 -- \
+limit=$(batch --time=1 --array=1-2 "$top/contrib/slurm/array.sbatch" --grace 40 --warn-signal USR1 -- \
     sh -c 'echo up $1 >>started; trap "echo \$1 >>warned; exit 3" USR1; [ ! -f go ] || exit 0; while :; do sleep 0.1; done' x '%(n)')
 queue left
 for n in 1 2 3 4 5 6 7 8 9; do submit $n; done
-left=$(batch --time=1 "$top/contrib/slurm/worker.sbatch" --grace 5 --min-left 52 -- sh -c 'sleep 2; echo $1 >>done' x '%(n)')
+: >done
+left=$(batch --time=1 "$top/contrib/slurm/worker.sbatch" --grace 5 --min-left 46 -- sh -c 'sleep 2; echo $1 >>done' x '%(n)')
 queue signal
 for n in 1 2; do submit $n; done
 signal=$(batch --time=60 --signal=B:USR2@30 --open-mode=append --wrap "exec labtasker loop -- sh $base/job.sh '%(n)'")
