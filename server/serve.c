@@ -339,10 +339,12 @@ publish(struct server *s, struct err *e)
 static void
 announce(const struct server *s)
 {
-	char *url = own_url(s);
+	char *url = own_url(s), port[20] = "";
 
+	if (s->opts->advertise && s->port)
+		snprintf(port, sizeof port, ", port %d", s->port);
 	if (!s->opts->local)
-		warn("serving %s at %s (process %ld%s%s)", s->dir, url, (long)getpid(), s->identity ? "; --pin " : "",
+		warn("serving %s at %s (process %ld%s%s%s)", s->dir, url, (long)getpid(), port, s->identity ? "; --pin " : "",
 		    s->identity ? tls->pin(s->identity) : "");
 	free(url);
 }

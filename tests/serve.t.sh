@@ -73,6 +73,11 @@ ok 'a queue' status 0 "$lt" queue create --queue-name q --password secret-of-q
 ok 'INT' ended -INT 0
 ok 'one line' same 1 "$(lines said)"
 
+place advertised
+serving --host 127.0.0.1 --port 0 --advertise http://login1:80
+ok 'INT' ended -INT 0
+ok 'where clients go, and the port that it has' has ' at http://login1:80 (process [0-9]*, port [1-9][0-9]*)' said
+
 place bad
 ok 'a log that cannot be' status 1 "$lt" serve --unix sock --store store --log no/where
 ok 'is said' has '^labtasker: no/where: ' err
