@@ -306,3 +306,38 @@ place pty
 printf 'x%.0s' 1 2 3 >/dev/null
 seq 1 100000 >want
 ok "a lot of output arrives whole" sh -c '"$0" loop -- sh -c "seq 1 100000 # \$1" x "%(i)" </dev/null 2>err | cmp - want' "$lt"
+
+place stuck
+mkfifo output
+exec 7<>output
+cat >job.sh <<'END'
+yes &
+until [ -e full ]; do sleep 0.1; done
+echo $$ >pid
+exit 0
+END
+full() { [ "$(cat .labtasker/logs/run/*/run.log | wc -c)" -gt 270000 ]; }
+ended() { [ -s pid ] && gone "$(cat pid)"; }
+# stuck OPTION...: a job that has ended well, while nobody reads its output.
+stuck() {
+	rm -rf full pid .labtasker/logs
+	"$lt" submit -- --s 1 >/dev/null 2>&1 7<&-
+	"$lt" loop --no-use-pty "$@" -- sh job.sh '%(s)' >output 2>err </dev/null 7<&- &
+	loop=$!
+	await full
+	touch full
+	await ended
+}
+stuck
+kill -TERM $loop
+await grep -q 'signal 15' err
+exec 7<&-
+wait $loop
+ok "a signal after the end of a job whose output is not read" same "$? $(count success)" "143 1"
+exec 7<>output
+stuck --time-limit 4
+sleep 4.1
+exec 7<&-
+wait $loop
+ok "--time-limit after it" same "$? $(count success)" "0 2"
+ok "is not over" hasnt 'time-limit' err

@@ -343,6 +343,12 @@ job_over(const struct job *j)
 	return j->over;
 }
 
+bool
+job_good(const struct job *j)
+{
+	return j->over && WIFEXITED(j->status) && !WEXITSTATUS(j->status);
+}
+
 int
 job_pty(const struct job *j)
 {

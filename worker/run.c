@@ -389,9 +389,13 @@ static const struct {
 
 /* ---- signals ---- */
 
+/* Not to a job that has ended well, and whose output only waits for our reader: it is not undone. */
 static void
 send_signal(struct run *r, int sig, int next, int64_t at)
 {
+	r->next_at = 0;
+	if (!r->pipe && job_good(r->job))
+		return;
 	r->sent = sig;
 	r->next_sig = next;
 	r->next_at = at;
@@ -1259,7 +1263,7 @@ hasten(struct run *r, int64_t now)
 	bool last = r->next_sig != SIGTERM;
 
 	if (r->limit_at && r->limit_at <= now) {
-		r->slow = !r->sent;
+		r->slow = !r->sent && !job_over(r->job);
 		r->limit_at = 0;
 		if (r->slow)
 			terminate(r, now);

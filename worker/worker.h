@@ -116,6 +116,7 @@ typedef void job_out(void *arg, int which, const char *p, size_t n);
 void job_read(struct job *j, const struct pollfd *fds, int n, job_out *out, void *arg);
 void job_signal(struct job *j, int sig);                    /* to its whole group */
 bool job_over(const struct job *j);                         /* the leader was reaped, output may be left: ask job_ended soon */
+bool job_good(const struct job *j);                         /* it is over, with exit status 0 */
 int job_pty(const struct job *j);                           /* its terminal's master; -1: it has pipes */
 bool job_mute(const struct job *j);                         /* its stdout has ended */
 /* After SIGCHLD: true when the leader has ended and what it wrote has been read; *status as waitpid's.  A grandchild that keeps the
