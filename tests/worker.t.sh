@@ -335,8 +335,8 @@ exec 7<&-
 wait $loop
 ok "a signal after the end of a job whose output is not read" same "$? $(count success)" "143 1"
 exec 7<>output
-stuck --time-limit 4
-sleep 4.1
+stuck --time-limit 8
+sleep 8.1
 exec 7<&-
 wait $loop
 ok "--time-limit after it" same "$? $(count success)" "0 2"

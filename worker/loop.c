@@ -415,7 +415,7 @@ begin_run(struct loop *l, struct call *k, int64_t now)
 	}
 	l->run[l->runs++] = r;
 	beats(l, now);
-	if (run_pty(r) >= 0)
+	if (run_pty(r) >= 0 && l->o->slots == 1)   /* of several none is meant more than the others, and Ctrl-C ends all */
 		term_keys(&l->tty);
 }
 
