@@ -44,7 +44,7 @@ struct err {
 	int code;         /* 0 none; an HTTP status or a module's own enum where its contract says so, else 1 */
 	size_t pos;       /* byte offset in the input, where there is one */
 	size_t line, col; /* 1-based, 0 when unknown; col counts bytes */
-	char msg[320];    /* one line without newline; says what, where, why */
+	char msg[320];    /* one line without newline; says what, where, why; of a longer one, both ends */
 };
 
 int err_set(struct err *e, int code, const char *fmt, ...) PRINTF(3, 4);             /* always returns -1; e may be NULL */

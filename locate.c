@@ -315,7 +315,7 @@ listening(struct locate *l, struct err *e)
 		return rc;
 	said[n > 0 ? n : 0] = 0;
 	tail = n > 1 ? xstrdup(said) : log_tail(l);
-	err_set(e, EXIT_REFUSED, "%s: no server could be started: %.200s", l->conf->root, tail);
+	err_set(e, EXIT_REFUSED, "%s: no server could be started: %s", l->conf->root, tail);
 	free(tail);
 	return -1;
 }

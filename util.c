@@ -17,14 +17,29 @@ static int err_fill(struct err *e, int code, size_t pos, const char *fmt, va_lis
 static void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
 static void say(const char *fmt, va_list ap) PRINTF(1, 0);
 
+/* A message that is too long for its place loses some of its middle: a path stands before what is wrong with it. */
 static int
 err_fill(struct err *e, int code, size_t pos, const char *fmt, va_list ap)
 {
+	char text[8192];
+	size_t n, head = sizeof e->msg / 3, tail;
+
 	if (!e || e->code)
 		return -1;
 	e->code = code ? code : 1;
 	e->pos = pos;
-	vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+	vsnprintf(text, sizeof text, fmt, ap);
+	n = strlen(text);
+	if (n < sizeof e->msg) {
+		memcpy(e->msg, text, n + 1);
+		return -1;
+	}
+	while (head && (text[head] & 0xc0) == 0x80)
+		head--;
+	tail = n - (sizeof e->msg - 4 - head);
+	while ((text[tail] & 0xc0) == 0x80)
+		tail++;
+	snprintf(e->msg, sizeof e->msg, "%.*s...%s", (int)head, text, text + tail);
 	return -1;
 }
 

@@ -246,6 +246,23 @@ test_visible(void)
 	buf_free(&b);
 }
 
+/* A deep path, of letters of two bytes: where it begins and what is wrong with it are said, and no letter is cut in two. */
+static void
+test_err_long(void)
+{
+	char path[601] = {0};
+
+	for (size_t i = 0; i + 2 < sizeof path; i += 2)
+		memcpy(path + i, "\xc3\xa9", 2);
+	for (int i = 0; i < 4; i++) {
+		struct err e = {0};
+
+		err_set(&e, 1, "/%.*s%s: Permission denied", i, "abc", path);
+		check(!strncmp(e.msg, "/abc", (size_t)i + 1) && strstr(e.msg, "...") && strstr(e.msg, ": Permission denied"), "got %s", e.msg);
+		check(utf8_valid(e.msg, strlen(e.msg)) && strlen(e.msg) > sizeof e.msg - 6, "whole letters, %d bytes", (int)strlen(e.msg));
+	}
+}
+
 static void
 test_err(void)
 {
@@ -258,6 +275,7 @@ test_err(void)
 	err_locate(&e, "ab\ncd\nef", 8);
 	check(e.line == 3 && e.col == 1, "line %d column %d", (int)e.line, (int)e.col);
 	check(err_set(NULL, 1, "nobody listens") == -1, "NULL is fine");
+	test_err_long();
 }
 
 int
