@@ -142,11 +142,11 @@ send \x03
 S
 for n in 1 2; do "$lt" submit --max-retries 1 --name both -- --n $n >/dev/null 2>&1; done
 cat >steps <<'S'
-expect up 1
-expect up 2
+expect begun
+expect begun
 send \x03
 S
-"$pty" -s steps sh at.sh "$lt" loop -j 2 --use-pty -- sh -c 'sleep 20 & echo "up $1"; wait' x '%(n)' >out 2>err
+"$pty" -s steps sh at.sh "$lt" loop -j 2 --use-pty -- sh -c 'sleep 20 & echo "begun $1"; wait' x '%(n)' >out 2>err
 ok "Ctrl-C at two jobs with terminals of their own" same $? 130
 ok "both are ended and handed back" same "$("$lt" task ls --name both --json --fields status,retries | sort -u)" '{"status":"pending","retries":0}'
 ok "the terminal is as before" cmp before after
