@@ -318,11 +318,7 @@ preferred_wait(const struct ask *a)
 	int64_t n = 0;
 
 	while (http_element(&rest, &one)) {
-		struct str name = str_part(&one, '=');
-
-		if (one.n > 1 && one.p[0] == '"' && one.p[one.n - 1] == '"')
-			one = (struct str){one.p + 1, one.n - 2};
-		if (str_caseis(name, "wait") && !parse_int(one, &n))
+		if (one.n > 5 && str_caseis((struct str){one.p, 5}, "wait=") && !parse_int((struct str){one.p + 5, one.n - 5}, &n))
 			return n < 0 ? 0 : n < WAIT ? n : WAIT;
 	}
 	return 0;

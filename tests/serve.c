@@ -497,7 +497,7 @@ test_wait(void)
 	char *body;
 
 	drain(p);
-	ask(a, "POST", ME "/tasks/next", "Prefer: wait=\"100\"\r\n", "{\"required_fields\":[\"x\"]}");
+	ask(a, "POST", ME "/tasks/next", wait100, "{\"required_fields\":[\"x\"]}");
 	check(silent(a, p), "it is held");
 	ask(b, "POST", ME "/tasks/next", "Prefer: respond-async, wait=100\r\n", "{\"required_fields\":[\"a\"]}");
 	check(silent(b, p), "so is this");
