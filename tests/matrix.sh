@@ -6,11 +6,13 @@
 #   [PURE="arm mips"] sh tests/matrix.sh [ARCH...]
 . tests/lib.sh
 [ $# -gt 0 ] || set -- x86_64 i386 arm aarch64 riscv64 ppc64le s390x mips
+# ld goes around an erratum of the Cortex-A8: a branch that spans two pages takes a detour.  In a static program the detour of one
+# to memcpy ends in what chooses a memcpy, so nothing is copied; whether strncpy's branch lies across a page is chance.
 compiler() {
 	case $1 in
 	x86_64) echo gcc ;;
 	i386) echo i686-linux-gnu-gcc ;;
-	arm) echo arm-linux-gnueabihf-gcc ;;
+	arm) echo arm-linux-gnueabihf-gcc -Wl,--no-fix-cortex-a8 ;;
 	ppc64le) echo powerpc64le-linux-gnu-gcc ;;
 	*) echo "$1-linux-gnu-gcc" ;;
 	esac
