@@ -45,19 +45,24 @@ password = "secret-$3"
 heartbeat_interval = 1
 C
 }
-await() { t=0; until "$REFENV/bin/python" - "$1" <<'P'
+# await COMMAND...: until it is true, a minute at most.
+await() { t=0; until "$@" 2>/dev/null || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done; }
+# listens PORT: until it answers.
+listens() { await answers "$1"; [ $t -le 600 ] || echo "ref: port $1 does not answer" >&2; }
+answers() { "$REFENV/bin/python" - "$1" <<'P'
 import sys, urllib.request
 try: urllib.request.urlopen("http://127.0.0.1:%s/health" % sys.argv[1], timeout=1).read()
 except Exception: sys.exit(1)
 P
-	do t=$((t + 1)); [ "$t" -lt 150 ] || { echo "ref: port $1 does not answer" >&2; break; }; sleep 0.2; done; }
+}
 count() { "$lt" task ls --fmt jsonl --no-pager -s "$1" | wc -l | tr -d ' '; }
+running() { [ "$(count running)" = "$1" ]; }
 
 # ---- their server, our commands and worker ----
 rp=$((12000 + $$ % 20000)) op=$((rp + 1))
 (cd "$dir" && PERIODIC_TASK_INTERVAL=1 exec "$REFENV/bin/labtasker-server" serve --host 127.0.0.1 --port $rp >refserver.log 2>&1) &
 pids="$pids $!"
-await $rp
+listens $rp
 config "$dir/a" $rp qa
 cd "$dir/a" || exit 2
 ok "health" sh -c "'$lt' health | grep -qx healthy"
@@ -90,8 +95,7 @@ ok "its output is the traceback" has "bad luck" failed.json
 "$lt" submit -- --s 1 >/dev/null
 "$lt" loop -- sh -c 'echo running; sleep 60' x '%(s)' >out 2>err </dev/null &
 w=$!
-t=0
-until grep -q running out 2>/dev/null || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+await grep -q running out
 kill -TERM $w
 wait $w
 ok "TERM ends the loop with 143" same $? 143
@@ -103,8 +107,8 @@ ok "heartbeats keep the lease" same "$(count success)" 5
 # Cancelled while it runs: the job is stopped, nothing is reported.
 id=$("$lt" submit -- --s 2)
 "$lt" loop --heartbeat-timeout 3 -- sh -c 'echo running; sleep 60' x '%(s)' >out 2>err </dev/null &
-w=$! t=0
-until grep -q running out 2>/dev/null || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+w=$!
+await grep -q running out
 "$REFENV/bin/python" "$here/client.py" cancel "$id"
 wait $w
 ok "the loop goes on after a cancelled task" same $? 0
@@ -112,12 +116,11 @@ ok "the task stays cancelled" same "$(count cancelled)" 1
 
 # What people look with, on their server.
 "$lt" event listen --compact >ev 2>ev.err </dev/null &
-ev=$! t=0
-until grep -q connected ev.err || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+ev=$!
+await grep -q connected ev.err
 id=$("$lt" submit --name seen --max-retries 1 -- --v.w 1)
 "$ref" loop --no-use-pty -- sh -c 'echo "by their loop $1"; exit 1' x '%(v.w)' >out 2>&1 </dev/null
-t=0
-until grep -q "$id.*-> failed" ev || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+await grep -q "$id.*-> failed" ev
 kill $ev
 wait $ev 2>/dev/null
 ok "event listen: each step of a task" same "$(grep -c "\]\[task      \]\[$id\]\[" ev)" 3
@@ -220,7 +223,7 @@ mkdir -p "$dir/b"
 (cd "$dir" && exec "$lt" serve --host 127.0.0.1 --port $op --store "$dir/store" 2>ourserver.log) &
 ours=$!
 pids="$pids $ours"
-await $op
+listens $op
 config "$dir/b" $op qb
 cd "$dir/b" || exit 2
 "$ref" queue create-from-config >out 2>&1
@@ -253,21 +256,17 @@ for part in queue workers events filters timeouts; do
 done
 "$ref" event listen --timeout 60 -c >events 2>&1 </dev/null &
 listener=$!
-t=0
-until has "connect" events 2>/dev/null || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+await has "connect" events
 "$lt" submit -- --heard 1 >/dev/null
-t=0
-until grep -q 'created *-> pending' events || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+await grep -q 'created *-> pending' events
 ok "their event listen hears our submit" has "created *-> pending" events
 kill $listener
 # Their worker dies by kill -9: its lease runs out, and another finishes the task.
 "$ref" loop --heartbeat-timeout 2 -- sh -c 'echo running; exec sleep 60' x '%(heard)' >out 2>&1 </dev/null &
 w=$!
-t=0
-until [ "$(count running)" = 1 ] || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+await running 1
 kill -9 $w
-t=0
-until [ "$(count running)" = 0 ] || [ $t -gt 600 ]; do sleep 0.1; t=$((t + 1)); done
+await running 0
 "$lt" task ls --fmt jsonl --no-pager -s pending >crashed
 ok "the task of a worker that was killed is pending again" has "heartbeat or task execution timed out" crashed
 "$ref" loop -- echo 'again' '%(heard)' >out 2>&1 </dev/null
@@ -287,7 +286,7 @@ wait $ours 2>/dev/null
 before=$(cat "$dir/store/journal" | wc -c)
 (cd "$dir" && exec "$lt" serve --host 127.0.0.1 --port $op --store "$dir/store" 2>>ourserver.log) &
 pids="$pids $!"
-await $op
+listens $op
 "$ref" task ls --no-pager --limit 1000 >ls 2>&1
 ok "nothing is lost by kill -9 ($before bytes of journal)" has "task_name: first" ls
 "$lt" submit -- --z 3 >/dev/null
