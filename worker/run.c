@@ -393,9 +393,10 @@ static const struct {
 static void
 send_signal(struct run *r, int sig, int next, int64_t at)
 {
-	r->next_at = 0;
-	if (!r->pipe && job_good(r->job))
+	if (!r->pipe && job_good(r->job)) {
+		r->next_at = 0;
 		return;
+	}
 	r->sent = sig;
 	r->next_sig = next;
 	r->next_at = at;
